@@ -1,0 +1,72 @@
+"""`make bench`: render a service, measure it beside what it is compared to, and write `results.md`."""
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import start, throughput
+from tests.live.environment import DEFAULT, interpreter
+from tests.live.service import Rendered
+from tests.render import render
+
+RESULTS = Path(__file__).parent / "results.md"
+MOST_MICROSECONDS = 25.0
+"""FEATURES, row P4."""
+MOST_TIMES = 1.1
+"""FEATURES, row P8."""
+LEAST_SHARE = 0.75
+"""FEATURES, row P1."""
+
+
+def core_cost(service: Rendered) -> dict[str, float]:
+    """Microseconds of CPU per request."""
+    command = [service.python, Path(__file__).parent / "core_cost.py", service.root]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=service.environment(), timeout=300)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def report(cost: dict[str, float], started: dict[str, float], served: dict[str, float]) -> str:
+    """The results as a page."""
+    added = cost["core"] - cost["bare"]
+    times = started["service"] / started["naive"]
+    return f"""# Measured speed
+
+`make bench` writes this page. The figures hold for one machine; what counts is how the two columns compare.
+Python {platform.python_version()}, {platform.system()} {platform.machine()}.
+
+| Measure | Compared to | Groundwork | Result | Target |
+|---|---|---|---|---|
+| CPU of a request in process, with production's settings | {cost["bare"]:.1f} µs, bare FastAPI \
+| {cost["core"]:.1f} µs | {added:+.1f} µs, {cost["bare"] / cost["core"]:.2f} of its speed \
+| {MOST_MICROSECONDS:g} µs at most |
+| Start to ready | {started["naive"]:.3f} s, FastAPI and SQLAlchemy | {started["service"]:.3f} s \
+| {times:.2f} times | {MOST_TIMES:g} times at most |
+| CPU of a request over HTTP, `production` without tracing | {served["bare"]:.1f} µs, bare FastAPI \
+| {served["full"]:.1f} µs | {served["bare"] / served["full"]:.2f} of its speed | {LEAST_SHARE:g} at least |
+"""
+
+
+def main() -> int:
+    """Measure, write and print. Exit status 1 where a target is missed."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        root = render(Path(folder, "service"), {"database": "sqlite", "extensions": []})
+        service = Rendered(
+            root, interpreter(DEFAULT, development=False), database=f"sqlite+aiosqlite:///{folder}/service.db"
+        )
+        service.migrate()
+        cost, started, served = core_cost(service), start.measure(service), throughput.measure(Path(folder))
+    page = report(cost, started, served)
+    RESULTS.write_text(page, encoding="utf-8")
+    print(page)
+    slow = cost["core"] - cost["bare"] > MOST_MICROSECONDS or started["service"] / started["naive"] > MOST_TIMES
+    return int(slow or served["bare"] / served["full"] < LEAST_SHARE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

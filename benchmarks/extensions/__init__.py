@@ -1,0 +1,1 @@
+"""What each extension costs a request."""

@@ -1,0 +1,9 @@
+"""Orders: a sample slice. Read it, copy it, delete it (with its tests and its migration)."""
+
+from app.core.component import Component
+from app.features.orders.router import router
+
+
+def component() -> Component:
+    """What this slice adds to the service."""
+    return Component(name="orders", routers=[router])

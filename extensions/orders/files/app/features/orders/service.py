@@ -1,0 +1,155 @@
+"""What can be done with orders: the rules live here, and know nothing of HTTP."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import selectinload
+from sqlalchemy.orm.attributes import flag_modified
+
+from app.core import pagination
+from app.core.database import emit_once_committed
+from app.core.errors import PreconditionFailed
+from app.core.pagination import CursorParams, Keyset, Statement
+from app.core.telemetry import BusinessEvent
+from app.features.orders.errors import OrderClosed, OrderNotFound, ReplacedOrderUnknown
+from app.features.orders.models import Order, OrderLine
+from app.features.orders.schemas import OrderChange, OrderFilter, OrderInput, OrderList
+
+SUMMARY = select(Order.id, Order.reference, Order.status, Order.replaces_id, Order.created_at, Order.version)
+# Built once: a statement takes longer to build than to run.
+ONE = SUMMARY.add_columns(Order.updated_at).where(Order.id == bindparam("id"))
+LINES = select(OrderLine.sku, OrderLine.quantity, OrderLine.unit_price).where(OrderLine.order_id == bindparam("id"))
+LINES = LINES.order_by(OrderLine.id)
+NEWEST_FIRST = Keyset(Order.created_at, Order.id, descending=True)
+
+
+async def find(connection: AsyncConnection, order_id: int) -> dict[str, Any]:
+    """One order with its lines: two statements, however many lines there are.
+
+    Raises:
+        OrderNotFound: there is none.
+    """
+    order = (await connection.execute(ONE, {"id": order_id})).one_or_none()
+    if order is None:
+        raise OrderNotFound
+    lines = (await connection.execute(LINES, {"id": order_id})).all()
+    return {**order._mapping, "lines": lines}
+
+
+async def page(connection: AsyncConnection, params: OrderList) -> tuple[Sequence[Row[Any]], int]:
+    """One page of orders, and how many there are in all."""
+    statement = _narrowed(SUMMARY, params)
+    column = Order.reference if params.sort.endswith("reference") else Order.created_at
+    order = column.desc() if params.sort.startswith("-") else column.asc()
+    total = await pagination.count(connection, statement)
+    rows = await connection.execute(
+        statement.order_by(order, Order.id).limit(params.size).offset((params.page - 1) * params.size)
+    )
+    return rows.all(), total
+
+
+async def stretch(
+    connection: AsyncConnection, narrowed: OrderFilter, params: CursorParams
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """The orders behind a cursor, newest first, and the cursor behind them."""
+    statement = NEWEST_FIRST.after(_narrowed(SUMMARY, narrowed), params)
+    rows = (await connection.execute(statement)).all()
+    return rows[: params.size], NEWEST_FIRST.cursor(rows, params)
+
+
+async def place(session: AsyncSession, order: OrderInput) -> Order:
+    """Place an order. One that replaces another cancels it, or neither happens.
+
+    Raises:
+        ReplacedOrderUnknown: there is no order to be replaced.
+        OrderClosed: the order to be replaced has been shipped or cancelled.
+    """
+    if order.replaces_id is not None:
+        replaced = await session.get(Order, order.replaces_id, with_for_update=True)
+        if replaced is None:
+            raise ReplacedOrderUnknown(field="body.replaces_id")
+        _require_open(replaced)
+        replaced.status = "cancelled"
+    placed = Order(reference=order.reference, replaces_id=order.replaces_id, lines=_lines(order))
+    session.add(placed)
+    await session.flush()
+    emit_once_committed(session, BusinessEvent("order_placed", subject=str(placed.id)))
+    return placed
+
+
+async def change(session: AsyncSession, order_id: int, order: OrderChange, *, version: int) -> Order:
+    """Give an open order another reference and other lines.
+
+    Raises:
+        OrderNotFound: there is none.
+        PreconditionFailed: somebody else changed it since `version`.
+        OrderClosed: it has been shipped or cancelled.
+    """
+    current = await _locked(session, order_id, version)
+    _require_open(current)
+    current.lines.clear()
+    await session.flush()  # the old lines go first: a new one may have the sku of an old one
+    current.reference = order.reference
+    current.lines = _lines(order)
+    flag_modified(current, "reference")  # lines alone change no column of the order, and its version would stay
+    await session.flush()
+    await session.refresh(current, ["updated_at"])
+    return current
+
+
+async def ship(session: AsyncSession, order_id: int, *, version: int) -> Order:
+    """Send an open order out: from then on it changes no more.
+
+    Raises:
+        OrderNotFound: there is none.
+        PreconditionFailed: somebody else changed it since `version`.
+        OrderClosed: it has been shipped or cancelled.
+    """
+    order = await _locked(session, order_id, version)
+    _require_open(order)
+    order.status = "shipped"
+    await session.flush()
+    shipped = BusinessEvent(
+        "order_shipped", subject=str(order_id), before={"status": "placed"}, after={"status": "shipped"}
+    )
+    emit_once_committed(session, shipped)
+    return order
+
+
+async def delete(session: AsyncSession, order_id: int, *, version: int) -> None:
+    """Delete an order; its lines go with it.
+
+    Raises:
+        OrderNotFound: there is none.
+        PreconditionFailed: somebody else changed it since `version`.
+    """
+    await session.delete(await _locked(session, order_id, version))
+    emit_once_committed(session, BusinessEvent("order_deleted", subject=str(order_id)))
+
+
+async def _locked(session: AsyncSession, order_id: int, version: int) -> Order:
+    order = await session.get(Order, order_id, with_for_update=True, options=[selectinload(Order.lines)])
+    if order is None:
+        raise OrderNotFound
+    if order.version != version:
+        raise PreconditionFailed
+    return order
+
+
+def _require_open(order: Order) -> None:
+    if order.status != "placed":
+        raise OrderClosed
+
+
+def _lines(order: OrderChange) -> list[OrderLine]:
+    return [OrderLine(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price) for line in order.lines]
+
+
+def _narrowed(statement: Statement, narrowed: OrderFilter) -> Statement:
+    if narrowed.status is not None:
+        statement = statement.where(Order.status == narrowed.status)
+    if narrowed.sku is not None:
+        statement = statement.where(Order.lines.any(OrderLine.sku == narrowed.sku))
+    return statement

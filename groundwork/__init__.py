@@ -1,0 +1,1 @@
+"""The command-line program: what plain Copier cannot do safely."""

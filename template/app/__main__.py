@@ -1,0 +1,72 @@
+"""`python -m app`: check the settings, then serve, or run another process. A mistake is one line, never a traceback."""
+
+import argparse
+import asyncio
+import sys
+
+import structlog
+
+from app.core import logging, server
+from app.core.errors import ConfigurationInvalid
+from app.core.logging import LogSettings
+from app.core.redaction import Scrubbed, scrub
+from app.core.server import ServerSettings
+from app.core.service import ServiceSettings
+from app.core.settings import Settings, load
+from app.main import load_settings, run, shipped
+
+
+def main() -> int:
+    """Run the service.
+
+    Returns:
+        2 where it cannot start as it is configured (uvicorn exits by itself with 3 where something failed to open).
+    """
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve, or run another process of the service.")
+    parser.add_argument("process", nargs="?", help="what to run in place of serving; a part of the service offers it")
+    parser.add_argument("--reload", action="store_true", help="start again when a file below app/ changes")
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings()
+        service = settings.of(ServiceSettings)
+        logging.configure(
+            settings.of(LogSettings), service=service.name, version=service.version, production=service.production
+        )
+        if arguments.process is None:
+            server.run(settings.of(ServerSettings), reload=arguments.reload)
+        else:
+            work(arguments.process, settings)
+    except ConfigurationInvalid as error:
+        return refuse(error)
+    return 0
+
+
+def work(name: str, settings: Settings) -> None:
+    """Run one of the processes that the parts of the service offer.
+
+    Raises:
+        ConfigurationInvalid: there is none of this name, or something did not open.
+    """
+    components = shipped(settings)
+    processes = {name: process for component in components for name, process in component.processes.items()}
+    if name not in processes:
+        raise ConfigurationInvalid(f"there is no process {name!r}: run one of {', '.join(processes) or 'none'}")
+    asyncio.run(run(processes[name], components, settings))
+
+
+def refuse(error: ConfigurationInvalid) -> int:
+    """Say what is wrong, in the format that the logs of this place have."""
+    try:
+        service = load([ServiceSettings]).of(ServiceSettings)
+        logging.configure(LogSettings(), service=service.name, version=service.version, production=service.production)
+    except ConfigurationInvalid:
+        logging.configure(LogSettings(), service="", version="", production=True)
+    for mistake in error.mistakes:
+        variable, colon, said = mistake.partition(":")
+        # Apart, since what follows the name of a secret is taken for the secret itself.
+        structlog.get_logger("settings").error(Scrubbed(f"{variable}{colon}{scrub(said)}"))
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

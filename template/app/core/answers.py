@@ -1,0 +1,18 @@
+"""How answers look: as the endpoints return them, and problems as RFC 9457 has them."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.core.endpoints import Router
+
+__all__ = ["Failure", "Router", "failure"]
+
+
+class Failure(BaseModel):
+    """What a problem has beside the members of RFC 9457: nothing."""
+
+
+def failure(_message: str, _status: int) -> dict[str, Any]:
+    """The same, for one problem."""
+    return {}

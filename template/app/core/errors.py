@@ -1,0 +1,184 @@
+"""The errors that the service knows: each is one fact, with its status, its code and its OpenAPI schema."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+PROBLEM = "application/problem+json"
+
+
+class ServiceError(Exception):
+    """An error that the caller is told. Subclass one below for a fact of your own; its name becomes its code."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "service_error"
+    title: ClassVar[str] = "Service error"
+    message: str = "the service could not do this"
+
+    def __init_subclass__(cls) -> None:
+        words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*", cls.__name__)
+        cls.code = "_".join(words).lower()
+        cls.title = " ".join(words).capitalize()
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        field: str | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = message or self.message
+        self.errors = [*errors, *([{"field": field, "message": self.message, "code": self.code}] if field else [])]
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+        super().__init__(self.message)
+
+    @classmethod
+    def schema(cls) -> dict[int | str, dict[str, Any]]:
+        """This error for `responses=` of a route."""
+        return problems(cls)
+
+
+class BadRequest(ServiceError):
+    """The request cannot be read at all."""
+
+    status = 400
+    message = "the request cannot be read"
+
+
+class AuthenticationFailed(ServiceError):
+    """Who calls is not known."""
+
+    status = 401
+    message = "credentials are missing or wrong"
+
+
+class PermissionDenied(ServiceError):
+    """Who calls is known, and may not do this."""
+
+    status = 403
+    message = "this is not allowed"
+
+
+class NotFound(ServiceError):
+    """There is no such thing."""
+
+    status = 404
+    message = "there is nothing here"
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, the method does not."""
+
+    status = 405
+    message = "this path does not answer to this method"
+
+
+class RequestTimedOut(ServiceError):
+    """The client sent its request too slowly."""
+
+    status = 408
+    message = "the request took too long to arrive"
+
+
+class Conflict(ServiceError):
+    """The state of things speaks against it."""
+
+    status = 409
+    message = "this contradicts what is stored"
+
+
+class PreconditionFailed(ServiceError):
+    """`If-Match` names a version that is no longer the current one (RFC 9110, 13.1.1)."""
+
+    status = 412
+    message = "somebody else changed this: read it again and repeat the change"
+
+
+class BodyTooLarge(ServiceError):
+    """The body is larger than this route takes."""
+
+    status = 413
+    message = "the body is too large"
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is of a kind that this route does not read."""
+
+    status = 415
+    message = "the body has to be application/json"
+
+
+class ValidationFailed(ServiceError):
+    """The request is well-formed, and its values are not acceptable."""
+
+    status = 422
+    message = "the request has values that are not acceptable"
+
+
+class BusinessRuleViolated(ServiceError):
+    """A rule of the business forbids it."""
+
+    status = 422
+    message = "a rule forbids this"
+
+
+class PreconditionRequired(ServiceError):
+    """A change needs `If-Match`, so that nobody overwrites what they have not read (RFC 6585, 3)."""
+
+    status = 428
+    message = "send the ETag that you read as If-Match"
+
+
+class RateLimited(ServiceError):
+    """The caller asked too often."""
+
+    status = 429
+    message = "too many requests"
+
+
+class ExternalServiceFailed(ServiceError):
+    """A service that this one calls did not do its part."""
+
+    status = 502
+    message = "a service that this one needs failed"
+
+
+class ServiceUnavailable(ServiceError):
+    """It cannot be done right now; `Retry-After` says when to try again."""
+
+    status = 503
+    message = "the service cannot do this right now, try again"
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 1, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.headers.setdefault("Retry-After", str(retry_after))
+
+
+class ConfigurationInvalid(ServiceError):
+    """The service cannot start as it is configured. Never an answer to a request: one line for each mistake."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer besides success, for its `responses=`: errors of one status share an entry."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        entry = answers.setdefault(
+            error.status,
+            {
+                "description": "",
+                "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
+            },
+        )
+        entry["description"] = " ".join(
+            filter(None, (entry["description"], (error.__doc__ or error.title).splitlines()[0]))
+        )
+        example = {"title": error.title, "status": error.status, "detail": error.message, "code": error.code}
+        entry["content"][PROBLEM]["examples"][error.code] = {"value": example}
+    return answers

@@ -1,0 +1,50 @@
+"""The revision of the database: the service starts only on the one that it was written for."""
+
+import ast
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.errors import ConfigurationInvalid
+
+VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
+
+
+def heads(directory: Path = VERSIONS) -> set[str]:
+    """The newest revisions, read from the files: importing Alembic for it would take a good part of the start."""
+    revisions: set[str] = set()
+    replaced: set[str] = set()
+    for path in sorted(directory.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                name = target.id if isinstance(target, ast.Name) else ""
+                if name in {"revision", "down_revision"}:
+                    value = ast.literal_eval(node.value)
+                    names = {value} if isinstance(value, str) else set(value or ())
+                    (revisions if name == "revision" else replaced).update(names)
+    return revisions - replaced
+
+
+async def verify(connection: AsyncConnection) -> None:
+    """Compare the database with the files.
+
+    Raises:
+        ConfigurationInvalid: they differ.
+    """
+    wanted = heads()
+    try:
+        found = set((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars())
+    except DBAPIError:  # no such table: nothing has been migrated yet
+        found = set()
+    if found != wanted:
+        raise ConfigurationInvalid(
+            f"the database is at revision {_spoken(found)} and this version of the service needs {_spoken(wanted)}: "
+            "run `make migrate`"
+        )
+
+
+def _spoken(revisions: set[str]) -> str:
+    return ", ".join(sorted(revisions)) or "none"

@@ -1,0 +1,107 @@
+"""One connection, as uvicorn serves it: it lets go of clients that are too slow, and answers with problems."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.core import context, problems
+from app.core.component import Component, State
+from app.core.context import RequestContext
+from app.core.errors import PROBLEM, BadRequest, RequestTimedOut, ServiceError
+from app.core.security import HttpSettings
+
+logger = logging.getLogger(__name__)
+
+
+class PromptProtocol(HttpToolsProtocol):
+    """HTTP/1.1 in which headers arrive in time and answers are taken in time (uvicorn alone waits for ever)."""
+
+    _headers_due: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+
+    @property
+    def limits(self) -> HttpSettings:
+        """The settings of the service behind this connection."""
+        found = self.app_state.get("http")
+        return found if isinstance(found, HttpSettings) else HttpSettings()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Give a new connection the time for its first request."""
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def on_message_begin(self) -> None:
+        """Give a further request on the connection its time."""
+        super().on_message_begin()
+        self._expect_headers()
+
+    def on_headers_complete(self) -> None:
+        """The headers are there: the limits of the application take over."""
+        self._headers_due = _disarmed(self._headers_due)
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent: give it its time."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self.limits.stall_timeout, self._cut)
+
+    def resume_writing(self) -> None:
+        """It goes on."""
+        self._stalled = _disarmed(self._stalled)
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is waited for any more."""
+        self._headers_due = _disarmed(self._headers_due)
+        self._stalled = _disarmed(self._stalled)
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP at all in the format of every other error."""
+        del msg
+        self._refuse(BadRequest("this is not valid HTTP"))
+
+    def _expect_headers(self) -> None:
+        if self._headers_due is None:
+            self._headers_due = self.loop.call_later(self.limits.header_timeout, self._let_go)
+
+    def _let_go(self) -> None:
+        self._refuse(RequestTimedOut(f"the headers did not arrive within {self.limits.header_timeout:g} seconds"))
+
+    def _cut(self) -> None:
+        logger.warning("cut a connection whose client took nothing for %s seconds", self.limits.stall_timeout)
+        self.transport.abort()  # close() would wait for the client to take the rest
+
+    def _refuse(self, error: ServiceError) -> None:
+        if self.transport.is_closing():
+            return
+        request = RequestContext()
+        request.identify(None, None)
+        context.enter(request)
+        body = problems.body(error, "/")
+        head = (
+            f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
+            f"x-correlation-id: {request.correlation_id}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def component(settings: HttpSettings) -> Component:
+    """Hands the limits to each connection: the server knows the state of the service, and not its settings."""
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        yield {"http": settings}
+
+    return Component(name="http", lifespan=lifespan)
+
+
+def _disarmed(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    if timer is not None:
+        timer.cancel()
+    return None

@@ -1,0 +1,124 @@
+"""The application object: FastAPI inside the outer wrapper, with problems in its OpenAPI and a docs page."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from pydantic import Field
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp
+
+from app.core import problems
+from app.core.access import AccessLog
+from app.core.component import Component, in_serving_order, opened_in_order
+from app.core.errors import PROBLEM
+from app.core.lifecycle import Lifecycle
+from app.core.outer import Outer
+from app.core.security import HeaderList, HttpSettings, headers, policy_for_page
+from app.core.settings import Group
+
+DOCS, OPENAPI = "/docs", "/openapi.json"
+
+
+def _project(key: str) -> str:
+    path = Path(__file__).parents[2] / "pyproject.toml"
+    value: str = tomllib.loads(path.read_text(encoding="utf-8"))["project"][key]
+    return value
+
+
+class ServiceSettings(Group):
+    """What the service is called, and where it runs."""
+
+    group: ClassVar[str] = "service"
+    name: str = Field(
+        default_factory=lambda: _project("name"), description="The name; unset: the one in pyproject.toml."
+    )
+    version: str = Field(
+        default_factory=lambda: _project("version"), description="The version; unset: the one in pyproject.toml."
+    )
+    environment: Literal["development", "test", "production"] = Field(
+        "production", description="Where it runs. Unset is production, so that nothing is open by oversight."
+    )
+
+    @property
+    def production(self) -> bool:
+        """Whether it runs for real."""
+        return self.environment == "production"
+
+
+class Service(FastAPI):
+    """The application, put together from components."""
+
+    def __init__(
+        self,
+        components: Sequence[Component],
+        *,
+        service: ServiceSettings,
+        http: HttpSettings,
+        access: AccessLog,
+        lifecycle: Lifecycle,
+    ) -> None:
+        with_docs = http.docs if http.docs is not None else not service.production
+        self.http = http
+        self.access = access
+        self.lifecycle = lifecycle
+        self.pages: dict[str, HeaderList] = {}
+        super().__init__(
+            title=service.name,
+            version=service.version,
+            description=_project("description"),
+            lifespan=opened_in_order(components),
+            middleware=[middleware for component in components for middleware in component.middleware],
+            redirect_slashes=False,  # the redirect would repeat the Host header
+            openapi_url=OPENAPI if with_docs else None,
+            docs_url=None,
+            redoc_url=None,
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+        )
+        problems.install(self)
+        for router in in_serving_order(components):
+            self.include_router(router)
+        if with_docs:
+            self._add_docs()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The stack of FastAPI inside the outer wrapper."""
+        return Outer(super().build_middleware_stack(), self.http, self.access, self.lifecycle, self.pages)
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema, in which every operation may answer a problem, and a refused value is one too."""
+        if self.openapi_schema is None:
+            schema = get_openapi(
+                title=self.title, version=self.version, description=self.description, routes=self.routes
+            )
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            for name in ("HTTPValidationError", "ValidationError"):
+                components.pop(name, None)
+            problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            components |= problem.pop("$defs") | {"Problem": problem}
+            content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            for operations in schema["paths"].values():
+                for operation in operations.values():
+                    answers = operation["responses"]
+                    if PROBLEM not in answers.get("422", {}).get("content", {PROBLEM: None}):
+                        answers["422"] = {
+                            "description": "The request has values that are not acceptable.",
+                            "content": content,
+                        }
+                    answers["default"] = {"description": "Any other error.", "content": content}
+            self.openapi_schema = schema
+        return self.openapi_schema
+
+    def _add_docs(self) -> None:
+        page = get_swagger_ui_html(openapi_url=OPENAPI, title=self.title)
+        html = bytes(page.body).decode()
+        self.pages[DOCS] = headers(self.http, content_security_policy=policy_for_page(html))
+
+        async def docs() -> HTMLResponse:
+            return page
+
+        self.add_api_route(DOCS, docs, include_in_schema=False, response_class=HTMLResponse)

@@ -1,0 +1,160 @@
+"""Settings: one root of named groups, read from the environment, `.env` and the secrets directory as `GROUP__FIELD`."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import DotEnvSettingsSource, EnvSettingsSource
+
+from app.core.errors import ConfigurationInvalid
+from app.core.redaction import scrub
+
+ENV_FILE = Path(os.environ.get("ENV_FILE", ".env"))
+"""Where the settings of this machine stand; the variable names another file."""
+PLACEHOLDER = "change-me"
+"""What `.env.example` says where a secret belongs; the service does not start with it."""
+
+
+class Group(BaseModel):
+    """The settings of one part of the service. `group` is the first half of the variables' names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, arbitrary_types_allowed=True)
+    group: ClassVar[str]
+
+
+GroupT = TypeVar("GroupT", bound=Group)
+
+
+def _split(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _no_placeholder(secret: SecretStr) -> SecretStr:
+    if PLACEHOLDER in secret.get_secret_value():
+        raise ValueError("still holds the placeholder of .env.example: set a secret of your own, or run `make setup`")
+    return secret
+
+
+CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A list, written `a,b,c`."""
+Secret = Annotated[SecretStr, Field(min_length=16), AfterValidator(_no_placeholder)]
+"""A secret of 16 characters or more that is not the placeholder of `.env.example`."""
+
+
+class Settings:
+    """The groups, each by its class: `settings.of(LogSettings).level`."""
+
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self._groups = {type(group): group for group in groups}
+
+    def of(self, group: type[GroupT]) -> GroupT:
+        """The one group of this class.
+
+        Raises:
+            LookupError: no part of the service handed this group over.
+        """
+        found = self._groups.get(group)
+        if isinstance(found, group):
+            return found
+        raise LookupError(f"{group.__name__} is in no GROUPS list: add it to the one of its package")
+
+
+def load(
+    groups: Sequence[type[Group]],
+    *,
+    env_file: Path | None = ENV_FILE,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Read every group. First found wins: `overrides`, environment, `.env`, secrets directory, default.
+
+    Raises:
+        ConfigurationInvalid: one line for each wrong, missing or unknown variable.
+    """
+    directory = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
+    names = {group.group: group for group in groups}
+    if len(names) < len(groups):
+        raise ValueError(f"two settings groups share a name: {sorted(group.group for group in groups)}")
+
+    class Root(BaseSettings):
+        model_config = SettingsConfigDict(
+            env_file=env_file,
+            env_nested_delimiter="__",
+            enable_decoding=False,
+            extra="ignore",
+            secrets_dir=directory if directory.is_dir() else None,
+            secrets_nested_delimiter="__",
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic's
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            for source in (env_settings, dotenv_settings):
+                # LOG=1 in somebody's shell is not ours: a name without __ is never read.
+                if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
+                    source.env_vars = {name: value for name, value in source.env_vars.items() if "__" in name}
+            return init_settings, env_settings, dotenv_settings, NestedSecretsSettingsSource(file_secret_settings)
+
+    fields: dict[str, Any] = {name: (group, Field(default_factory=dict)) for name, group in names.items()}
+    mistakes = _misspelt_groups(names, env_file, directory)
+    try:
+        made = create_model("Root", __base__=Root, **fields)
+        root = made.model_validate(overrides or {})
+    except ValidationError as error:
+        mistakes += [_line(mistake, names) for mistake in error.errors(include_url=False)]
+    if mistakes:
+        raise ConfigurationInvalid(*mistakes)
+    return Settings(getattr(root, name) for name in names)
+
+
+def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, directory: Path) -> list[str]:
+    given = {*os.environ, *(dotenv_values(env_file) if env_file else ())}
+    given |= {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    lines = []
+    for variable in sorted(given):
+        group, delimiter, field = variable.lower().partition("__")
+        close = get_close_matches(group, names, n=1, cutoff=0.8)
+        if delimiter and group not in names and close:
+            lines.append(f"{variable}: unknown setting, did you mean {close[0].upper()}__{field.upper()}?")
+    return lines
+
+
+def _line(mistake: ErrorDetails, names: Mapping[str, type[Group]]) -> str:
+    location = [str(part) for part in mistake["loc"]]
+    variable = "__".join(location[:2]).upper()
+    fields = names[location[0]].model_fields if location[0] in names else {}
+    if mistake["type"] == "extra_forbidden":
+        close = get_close_matches(location[1], fields, n=1, cutoff=0.6)
+        hint = (
+            f"did you mean {location[0].upper()}__{close[0].upper()}?"
+            if close
+            else "remove it, or see docs/configuration.md"
+        )
+        return f"{variable}: unknown setting, {hint}"
+    message = mistake["msg"].removeprefix("Value error, ")
+    field = fields.get(location[1]) if len(location) > 1 else None
+    if mistake["type"] == "missing":
+        return f"{variable}: is required, see docs/configuration.md"
+    if field is None or not field.repr or "SecretStr" in str(field.annotation):
+        return f"{variable}: {message}"
+    return f"{variable}: {message} (is {scrub(str(mistake['input']))!r})"

@@ -1,0 +1,1 @@
+"""What only development needs: nothing in here is deployed."""

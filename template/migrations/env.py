@@ -1,0 +1,77 @@
+"""Alembic's entry: the tables of every slice, compared with the database that the settings name."""
+
+import asyncio
+import sys
+from contextlib import aclosing
+from typing import Literal
+
+from alembic import context
+from sqlalchemy import Connection, TypeDecorator
+
+import app.extensions
+import app.features  # noqa: F401  # every slice's tables are in Base.metadata once it is imported
+from app.__main__ import refuse
+from app.core import engine, logging
+from app.core.database import unusable
+from app.core.engine import DatabaseSettings
+from app.core.errors import ConfigurationInvalid
+from app.core.logging import LogSettings
+from app.core.models import Base
+from app.core.service import ServiceSettings
+from app.core.settings import Settings
+from app.main import load_settings
+
+
+def render(kind: str, item: object, _: object) -> str | Literal[False]:
+    """Write a type of ours as the plain type below it: a revision must not change when our type does."""
+    return f"sa.{item.impl_instance!r}" if kind == "type" and isinstance(item, TypeDecorator) else False
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations, one process at a time: ten replicas may start them at once."""
+    tables = set(Base.metadata.tables)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        compare_server_default=True,
+        render_as_batch=engine.MIGRATES_IN_BATCHES,
+        render_item=render,
+        # Tables of others (a job queue's, a backup tool's) are not ours to drop.
+        include_name=lambda name, kind, _: kind != "table" or name in tables,
+    )
+    with engine.migration_lock(connection), context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect(settings: Settings) -> None:
+    """Open the database with the patience that migrations need."""
+    database = settings.of(DatabaseSettings)
+    connectable = engine.create(engine.for_migrations(database))
+    try:
+        try:
+            engine.prepare_place(database.url)
+            connection = await connectable.connect()
+        except engine.CANNOT_CONNECT as error:
+            raise unusable(connectable, error) from error
+        async with aclosing(connection):
+            await connection.run_sync(migrate)
+            await connection.commit()
+    finally:
+        await connectable.dispose()
+
+
+def main() -> None:
+    """Read the settings, then migrate. A mistake is one line."""
+    try:
+        settings = load_settings()
+        service = settings.of(ServiceSettings)
+        logging.configure(
+            settings.of(LogSettings), service=service.name, version=service.version, production=service.production
+        )
+        asyncio.run(connect(settings))
+    except ConfigurationInvalid as error:
+        sys.exit(refuse(error))
+
+
+main()

@@ -1,0 +1,1 @@
+"""The tests of the core: they need no feature, and bring what they test with."""

@@ -1,0 +1,151 @@
+"""Settings: where they come from, and what is said of a mistake."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from pydantic import Field
+
+from app.core.errors import ConfigurationInvalid
+from app.core.settings import CommaSeparated, Group, Secret, Settings, load
+
+SECRET = "a-secret-of-sixteen-or-more"  # noqa: S105  # what the tests set
+Load = Callable[[], "ShopSettings"]
+
+
+class ShopSettings(Group):
+    """A group of the tests' own."""
+
+    group: ClassVar[str] = "shop"
+    port: int = Field(1, ge=1)
+    origins: CommaSeparated = ()
+    key: Secret | None = None
+    url: str = "proto://"
+
+
+class NeedySettings(Group):
+    """One without which nothing goes."""
+
+    group: ClassVar[str] = "needy"
+    name: str
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "secrets"))
+    (tmp_path / "secrets").mkdir()
+    return lambda: load([ShopSettings], env_file=tmp_path / ".env").of(ShopSettings)
+
+
+def mistakes(read: Callable[[], object]) -> list[str]:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        read()
+    return list(caught.value.mistakes)
+
+
+def test_without_anything_the_defaults_hold(read: Load) -> None:
+    assert read() == ShopSettings()
+
+
+def test_a_variable_is_group_and_field(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP__PORT", "8080")
+    monkeypatch.setenv("shop__origins", " https://a.example ,https://b.example,")
+    assert (read().port, read().origins) == (8080, ("https://a.example", "https://b.example"))
+
+
+def test_the_environment_goes_before_the_file_and_the_file_before_the_secrets(
+    read: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets" / "shop__port").write_text("2\n")
+    assert read().port == 2
+    (tmp_path / ".env").write_text("SHOP__PORT=3\n")
+    assert read().port == 3
+    monkeypatch.setenv("SHOP__PORT", "4")
+    assert read().port == 4
+
+
+def test_a_secret_is_read_from_a_file_and_shown_to_nobody(read: Load, tmp_path: Path) -> None:
+    (tmp_path / "secrets" / "shop__key").write_text(SECRET)
+    settings = read()
+    assert settings.key
+    assert settings.key.get_secret_value() == SECRET
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["SHOP", "LOG", "SERVICE", "BROKER_PORT", "SHOP_PORT"])
+def test_a_name_without_two_underscores_is_somebody_elses(
+    read: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv(name, "tcp://10.0.0.1:1")
+    (tmp_path / ".env").write_text(f"{name}=1\n")
+    assert read() == ShopSettings()
+
+
+def test_other_peoples_groups_are_left_alone(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILDKIT__VERSION", "1")
+    assert read() == ShopSettings()
+
+
+def test_each_mistake_is_a_line_by_the_name_of_its_variable(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP__PORT", "0")
+    monkeypatch.setenv("SHOP__PROT", "1")
+    monkeypatch.setenv("SHOP__COLOUR", "red")
+    monkeypatch.setenv("SHOPP__PORT", "1")
+    assert sorted(mistakes(read)) == [
+        "SHOPP__PORT: unknown setting, did you mean SHOP__PORT?",
+        "SHOP__COLOUR: unknown setting, remove it, or see docs/configuration.md",
+        "SHOP__PORT: Input should be greater than or equal to 1 (is '0')",
+        "SHOP__PROT: unknown setting, did you mean SHOP__PORT?",
+    ]
+
+
+@pytest.mark.parametrize("place", [".env", "secrets"])
+def test_a_mistake_is_found_wherever_it_stands(read: Load, tmp_path: Path, place: str) -> None:
+    if place == ".env":
+        (tmp_path / ".env").write_text("SHOP__PROT=1\nSHOPP__PORT=1\n")
+    else:
+        (tmp_path / "secrets" / "shop__prot").write_text("1")
+        (tmp_path / "secrets" / "shopp__port").write_text("1")
+    assert len(mistakes(read)) == 2
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "none"))
+    assert mistakes(lambda: load([NeedySettings], env_file=None)) == [
+        "NEEDY__NAME: is required, see docs/configuration.md"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [("change-me", "16"), ("change-me-change-me-change-me", "placeholder"), ("short", "16")]
+)
+def test_a_default_or_short_secret_is_refused_and_not_shown(
+    read: Load, monkeypatch: pytest.MonkeyPatch, value: str, why: str
+) -> None:
+    monkeypatch.setenv("SHOP__KEY", value)
+    (line,) = mistakes(read)
+    assert line.startswith("SHOP__KEY: ")
+    assert why in line
+    assert value not in line
+
+
+def test_a_mistake_shows_no_password(monkeypatch: pytest.MonkeyPatch, read: Load) -> None:
+    monkeypatch.setenv("SHOP__PORT", "proto://me:s3cr3t@host/name")
+    (line,) = mistakes(read)
+    assert "s3cr3t" not in line
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(ShopSettings(), "port", 2)  # noqa: B010  # mypy knows, too
+
+
+def test_a_group_that_nobody_handed_over_is_named() -> None:
+    with pytest.raises(LookupError, match="NeedySettings is in no GROUPS list"):
+        Settings([ShopSettings()]).of(NeedySettings)
+
+
+def test_two_groups_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="share a name"):
+        load([ShopSettings, ShopSettings], env_file=None)

@@ -1,0 +1,141 @@
+"""Writes: committed before the answer leaves, and not at all on any error."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx2
+import pytest
+from fastapi import APIRouter, HTTPException
+from sqlalchemy import event, func, select
+
+from app.core.component import Component, State
+from app.core.database import Database, DatabaseDep, once_committed
+from app.core.errors import Conflict
+from tests.conftest import Serve, Start
+from tests.core import things
+from tests.core.exchanges import exchange
+from tests.core.things import Thing
+
+ENDINGS: dict[str, Exception | None] = {
+    "none": None,
+    "ours": Conflict(),
+    "fastapi's": HTTPException(404),
+    "unexpected": RuntimeError("oh"),
+}
+router = APIRouter(prefix="/things")
+
+
+@router.get("/count")
+async def count(database: DatabaseDep) -> int:
+    """How many things there are."""
+    async with database.read() as connection:
+        return await connection.scalar(select(func.count()).select_from(Thing)) or 0
+
+
+@router.post("/{ending}")
+async def add(ending: str, database: DatabaseDep, *, wait: float = 0.0) -> str:
+    """Adds one, and ends so."""
+    async with database.transaction() as session:
+        session.add(Thing(name="second"))
+        await session.flush()
+        await anyio.sleep(wait)
+        if error := ENDINGS[ending]:
+            raise error
+    return "added"
+
+
+@router.put("/refused-at-the-commit")
+async def add_a_loose_end(database: DatabaseDep) -> str:
+    """Adds one that only the commit refuses."""
+    async with database.transaction() as session:
+        session.add(Thing(name="second", after_id=999))
+        await session.flush()
+    return "added"
+
+
+@pytest.fixture
+async def client(start: Start) -> httpx2.AsyncClient:
+    return await start(extra=[things.component(router)], http={"request_timeout": 0.5})
+
+
+async def test_what_was_written_is_there_after_a_success(client: httpx2.AsyncClient) -> None:
+    assert (await client.post("/things/none")).status_code == 200
+    assert (await client.get("/things/count")).json() == 2
+
+
+@pytest.mark.parametrize(("ending", "status"), [("ours", 409), ("fastapi's", 404), ("unexpected", 500)])
+async def test_nothing_is_written_after_an_error(client: httpx2.AsyncClient, ending: str, status: int) -> None:
+    assert (await client.post(f"/things/{ending}")).status_code == status
+    assert (await client.get("/things/count")).json() == 1
+    assert (await client.post("/things/none")).status_code == 200
+
+
+async def test_nothing_is_written_by_a_request_that_was_given_up(client: httpx2.AsyncClient) -> None:
+    assert (await client.post("/things/none", params={"wait": 9})).status_code == 503
+    assert (await client.get("/things/count")).json() == 1
+    assert (await client.post("/things/none")).status_code == 200
+
+
+async def test_a_failing_commit_is_an_error_and_leaves_nothing(client: httpx2.AsyncClient) -> None:
+    assert (await client.put("/things/refused-at-the-commit")).status_code == 422
+    assert (await client.get("/things/count")).json() == 1
+    assert (await client.post("/things/none")).status_code == 200
+
+
+async def test_the_answer_leaves_after_the_commit(serve: Serve) -> None:
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def watch(state: State) -> AsyncIterator[State]:
+        event.listen(state["database"].engine.sync_engine, "commit", lambda _: seen.append("commit"))
+        yield {}
+
+    app = await serve(extra=[things.component(router), Component(name="watch", lifespan=watch)])
+    answer = await exchange(app, "/things/none", method="POST", on_send=lambda message: seen.append(message["type"]))
+    assert answer.status == 200
+    assert seen == ["commit", "http.response.start", "http.response.body"]
+
+
+async def test_what_follows_a_transaction_sees_it_committed(serve: Serve) -> None:
+    opened: list[Database] = []
+    seen: list[int] = []
+
+    @asynccontextmanager
+    async def keep(state: State) -> AsyncIterator[State]:
+        opened.append(state["database"])
+        yield {}
+
+    await serve(extra=[things.component(), Component(name="keep", lifespan=keep)])
+    (database,) = opened
+
+    async def look() -> None:
+        async with database.read() as connection:
+            seen.append(await connection.scalar(select(func.count()).select_from(Thing)) or 0)
+
+    async def fail() -> None:
+        raise Conflict
+
+    async def write(*following: Callable[[], Awaitable[None]], error: Exception | None = None) -> None:
+        async with database.transaction() as session:
+            session.add(Thing(name="second"))
+            for follow in following:
+                once_committed(session, follow)
+            if error:
+                raise error
+
+    with pytest.raises(RuntimeError):
+        await write(look, error=RuntimeError())
+    assert seen == []
+    with pytest.raises(Conflict):
+        await write(fail, look, fail, look)
+    assert seen == [2, 2]
+
+
+async def test_an_error_on_a_new_connection_leaves_nothing_open(client: httpx2.AsyncClient) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(3):  # as many connections as requests at once: some have never been used before
+            group.start_soon(client.get, "/things/count")
+            group.start_soon(client.post, "/things/ours")
+    assert (await client.post("/things/none")).status_code == 200
+    assert (await client.get("/things/count")).json() == 2

@@ -1,0 +1,1 @@
+"""The tests of what was ticked, one folder for each extension."""

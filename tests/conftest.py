@@ -1,0 +1,40 @@
+"""What the tests share: the template with its history, and services rendered from it once each."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copier import run_copy
+
+from tests.releases import NEXT, with_history
+
+Render = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This template, uncommitted changes too, as a clean checkout at version `NEXT`. Nobody writes to it."""
+    return with_history(tmp_path_factory.mktemp("template") / "groundwork")
+
+
+@pytest.fixture(scope="session")
+def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """A service by its answers: `rendered(database="postgres")`. Rendered once, so nobody writes to it."""
+    made: dict[str, Path] = {}
+
+    def render(**answers: Any) -> Path:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("service") / "service"
+            copy(template, made[key], **answers)
+        return made[key]
+
+    return render
+
+
+def copy(template: Path, destination: Path, **answers: Any) -> Path:
+    """Plain Copier, without trust and without a terminal."""
+    run_copy(str(template), destination, answers, vcs_ref=NEXT, defaults=True, quiet=True, unsafe=False)
+    return destination

@@ -1,0 +1,78 @@
+"""Markdown as something to follow: its files, commands, links, anchors and tables."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_FENCE = re.compile(r"^(?P<fence>`{3,})(?P<language>[\w-]*)\n(?P<content>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
+_PATH = re.compile(r"^`(?P<path>[^`]+)`:\s*\Z", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A fenced block. `path` is the file that it holds, where the line before it is that path in backquotes."""
+
+    language: str
+    content: str
+    path: str | None = None
+
+    @property
+    def commands(self) -> list[str]:
+        """What a shell is to run, line by line; lines that end with a backslash go on."""
+        joined = re.sub(r"\\\n\s*", "", self.content)
+        lines = [re.sub(r"\s+# .*", "", line).strip() for line in joined.splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The fenced blocks, in order."""
+    for found in _FENCE.finditer(text):
+        path = _PATH.search(text[: found.start()].rstrip("\n"))
+        yield Block(language=found["language"], content=found["content"], path=path["path"] if path else None)
+
+
+def commands(text: str) -> list[str]:
+    """Every line of every `sh` block that is no file."""
+    return [
+        command for block in blocks(text) if block.language == "sh" and not block.path for command in block.commands
+    ]
+
+
+def prose(text: str) -> str:
+    """The text without its fenced blocks."""
+    return _FENCE.sub("", text)
+
+
+def links(text: str) -> list[str]:
+    """The targets of all links."""
+    return re.findall(r"\]\(([^)\s]+)\)", prose(text))
+
+
+def anchors(text: str) -> set[str]:
+    """What a link may point to: the headings, as GitHub and most others make anchors of them."""
+    titles = re.findall(r"^#{1,6} (.+)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """The rows of each table whose header begins with this cell, cells as they are written."""
+    found: list[list[str]] = []
+    inside = False
+    for line in prose(text).splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else []
+        if not cells:
+            inside = False
+        elif cells[0] == heading:
+            inside = True
+        elif inside and set(cells[0]) - set("-: "):
+            found.append(cells)
+    return found
+
+
+def write(root: Path, block: Block) -> None:
+    """Put a block into its file."""
+    assert block.path
+    target = root / block.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(block.content, encoding="utf-8")

@@ -1,0 +1,101 @@
+"""docs/configuration.md and docs/api.md have every variable and every code that the service knows, and no other."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Render
+from tests.docs.markdown import rows
+from tests.live.environment import clean
+from tests.tree import CHOICES
+
+VARIABLES = """
+import json
+from pydantic_core import PydanticUndefined
+from app.main import GROUPS
+
+
+def shown(field):
+    value = field.default
+    if field.default_factory is not None:
+        return "see there"
+    if value is PydanticUndefined:
+        return "required"
+    if value is None:
+        return "unset"
+    if value == () or value == "":
+        return "empty"
+    text = ",".join(value) if isinstance(value, tuple) else str(value)
+    return f"`{text.lower() if isinstance(value, bool) else text}`"
+
+
+print(json.dumps([
+    [f"`{group.group}__{name}`".upper(), shown(field), field.description]
+    for group in GROUPS for name, field in group.model_fields.items()
+]))
+"""
+CODES = """
+import json
+import app.main
+from app.core.errors import ConfigurationInvalid, ServiceError
+
+
+def below(error):
+    for one in error.__subclasses__():
+        yield one
+        yield from below(one)
+
+
+print(json.dumps([
+    [f"`{error.code}`", str(error.status), error.__doc__.splitlines()[0]]
+    for error in below(ServiceError)
+    if error is not ConfigurationInvalid and not error.__module__.startswith("app.features")
+]))
+"""
+
+
+def asked(python: Path, root: Path, script: str) -> list[list[str]]:
+    """What a script says that runs inside a service."""
+    done = subprocess.run([python, "-c", script], cwd=root, env=clean(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed: list[list[str]] = json.loads(done.stdout)
+    return listed
+
+
+def compared(listed: list[list[str]], known: list[list[str]]) -> str:
+    """What has to change on a page: the rows that are missing, and those that are not true."""
+    missing = [f"write: | {' | '.join(row)} |" for row in known if row not in listed]
+    wrong = [f"strike: | {' | '.join(row)} |" for row in listed if row not in known or listed.count(row) > 1]
+    return "\n".join([*missing, *wrong])
+
+
+@pytest.fixture(params=CHOICES["database"])
+def service(request: pytest.FixtureRequest, rendered: Render) -> Path:
+    """A service with everything ticked, on each database."""
+    return rendered(database=request.param, preset="production")
+
+
+def test_every_variable_is_listed_with_its_default_and_its_meaning(service: Path, python: Path) -> None:
+    listed = rows((service / "docs" / "configuration.md").read_text(), "Variable")
+    known = asked(python, service, VARIABLES)
+    assert compared(listed, known) == ""
+
+
+def test_the_example_has_only_variables_that_are_listed(service: Path) -> None:
+    listed = {row[0].strip("`") for row in rows((service / "docs" / "configuration.md").read_text(), "Variable")}
+    example = (service / ".env.example").read_text()
+    assert set(re.findall(r"^(?:# )?([A-Z]+__[A-Z_]+)=", example, re.MULTILINE)) <= listed
+
+
+def test_every_code_is_listed_with_its_status_and_its_meaning(service: Path, python: Path) -> None:
+    listed = rows((service / "docs" / "api.md").read_text(), "Code")
+    assert compared(listed, asked(python, service, CODES)) == ""
+
+
+def test_only_what_is_ticked_is_documented(rendered: Render) -> None:
+    page = (rendered(extensions=[]) / "docs" / "configuration.md").read_text()
+    groups = {row[0].strip("`").split("__")[0] for row in rows(page, "Variable")}
+    assert groups == {"SERVICE", "SERVER", "HTTP", "LOG", "HEALTH", "LIFECYCLE", "DATABASE"}

@@ -1,0 +1,53 @@
+"""docs/extending.md, followed word by word: a slice with everything, and no file of the template's opened."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Render
+from tests.docs.conftest import Shell, writable
+from tests.docs.markdown import blocks, commands, write
+from tests.manifests import EXTENSIONS
+from tests.releases import git
+from tests.tree import CHOICES
+
+pytestmark = pytest.mark.timeout(900)  # a service is installed, checked and tested whole, on a busy machine too
+YOURS = ("app/features/", "tests/features/", "migrations/versions/")
+
+
+@pytest.fixture
+def service(rendered: Render, shell: Shell, tmp_path: Path) -> Path:
+    """A service without slices that ticked whatever has a section on the page, set up and committed."""
+    ticked = [name for name in CHOICES["extensions"] if (EXTENSIONS / name / "extending.md").exists()]
+    root = writable(rendered(sample=False, extensions=ticked), tmp_path / "service")
+    shell("make setup", root)
+    return root
+
+
+def test_a_slice_is_added_as_the_page_says(service: Path, shell: Shell) -> None:
+    page = (service / "docs" / "extending.md").read_text()
+    written = {block.path for block in blocks(page) if block.path}
+    for block in blocks(page):
+        if block.path:
+            write(service, block)
+    assert commands(page)[-2:] == ["make check", "make test"]
+    for command in commands(page):
+        shell(command, service)
+    status = git(service, "status", "--porcelain", "--untracked-files=all").splitlines()
+    assert len(status) == len(written) + 1  # and the migration
+    assert all(line[3:].startswith(YOURS) for line in status), status
+    # And it can be committed: the hooks that `make setup` installed have nothing to say against it.
+    git(service, "add", "--all")
+    git(service, "commit", "--quiet", "--message", "Add notes")
+
+
+def test_a_conflict_marker_and_a_secret_cannot_be_committed(service: Path, shell: Shell) -> None:
+    for text in ("<<<<<<< ours\n", "AWS = 'AKIAIOSFODNN7EXAMPLE'\n"):  # pragma: allowlist secret
+        (service / "notes.txt").write_text(text)
+        git(service, "add", "notes.txt")
+        done = subprocess.run(["git", "-C", service, "commit", "-m", "x"], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "Failed" in done.stderr
+    (service / "notes.txt").write_text("<<<<<<< ours\n")
+    assert "settle the lines above" in shell("make check", service, status=2)

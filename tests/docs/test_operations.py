@@ -1,0 +1,65 @@
+"""docs/operations.md: each fault that it speaks of is shown by a test, and the full disk by one here."""
+
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Render
+from tests.docs.conftest import writable
+from tests.docs.faults import EVERY_SERVICE, OF_AN_EXTENSION
+from tests.docs.markdown import rows
+from tests.live.service import ORDERS, Rendered, order, running
+from tests.manifests import EXTENSIONS, REPOSITORY
+from tests.tree import CHOICES
+
+PAGE = "operations.md"
+FAULTS = [(fault, test) for of_one in [EVERY_SERVICE, *OF_AN_EXTENSION.values()] for fault, test in of_one.items()]
+
+
+@pytest.mark.parametrize(("fault", "test"), FAULTS)
+def test_the_test_that_shows_a_fault_exists(fault: str, test: str) -> None:
+    path, _, name = test.partition("::")
+    root, extension = REPOSITORY / "tests", path.partition("/")[0]
+    if extension == "core":
+        root = REPOSITORY / "template" / "tests"
+    elif extension in OF_AN_EXTENSION:
+        root = EXTENSIONS / extension / "files" / "tests" / "extensions"
+    assert re.search(rf"^(async )?def {name}\(", (root / f"{path}.py").read_text(), re.MULTILINE), fault
+
+
+def test_each_fault_of_every_service_is_shown(rendered: Render) -> None:
+    told = set()
+    for database in CHOICES["database"]:
+        page = (rendered(database=database, extensions=[]) / "docs" / "operations.md").read_text()
+        told |= {row[0] for row in rows(page, "What happens")}
+    assert told == set(EVERY_SERVICE)
+
+
+@pytest.mark.parametrize("name", [name for name in CHOICES["extensions"] if (EXTENSIONS / name / PAGE).exists()])
+def test_each_fault_of_an_extension_is_shown(name: str) -> None:
+    told = {row[0] for row in rows((EXTENSIONS / name / PAGE).read_text(), "What happens")}
+    assert told == set(OF_AN_EXTENSION.get(name, {}))
+
+
+def test_a_file_that_cannot_grow_refuses_writes_and_recovers(rendered: Render, python: Path, tmp_path: Path) -> None:
+    root = writable(rendered(database="sqlite"), tmp_path / "service")
+    file = tmp_path / "service.db"
+    service = Rendered(root, python, database=f"sqlite+aiosqlite:///{file}")
+    service.migrate()
+    with running(service, tmp_path / "service.log", {"LOG__ACCESS": "false"}) as found:
+        stored = [found.http.post(ORDERS, json=order(str(number))).status_code for number in range(20)]
+        grown = Path(f"{file}-wal").stat().st_size
+        before = resource.prlimit(found.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(found.process.pid, resource.RLIMIT_FSIZE, (grown + 20_000, before[1]))
+        for number in range(20, 200):
+            answer = found.http.post(ORDERS, json=order(str(number)))
+            stored.append(answer.status_code)
+            if answer.status_code != 201:
+                break
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_failed")
+        assert found.http.get(ORDERS).json()["total"] == stored.count(201)
+        resource.prlimit(found.process.pid, resource.RLIMIT_FSIZE, before)
+        assert found.http.post(ORDERS, json=order("again")).status_code == 201
+        assert found.http.get(ORDERS).json()["total"] == stored.count(201) + 1

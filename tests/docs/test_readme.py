@@ -1,0 +1,127 @@
+"""README.md: every command runs, every output is the real one, every table says what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Render
+from tests.docs.conftest import Shell, writable
+from tests.docs.markdown import blocks, commands, rows
+from tests.docs.serving import serving
+from tests.docs.test_links import URL
+from tests.manifests import REPOSITORY
+from tests.releases import git
+from tests.tree import CHOICES, MANIFESTS, SEEDS
+
+pytestmark = pytest.mark.timeout(900)  # a service is installed, checked and tested whole, on a busy machine too
+PAGE = (REPOSITORY / "README.md").read_text()
+LOCAL = "http://127.0.0.1:8000"
+
+
+def transcript() -> list[tuple[str, str]]:
+    """Each command of the `console` blocks, and what it prints."""
+    found = []
+    for block in blocks(PAGE):
+        if block.language == "console":
+            for part in re.split(r"^\$ ", block.content, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                found.append((command, output.strip()))
+    return found
+
+
+def fits(expected: str, printed: str) -> bool:
+    """Whether it is what was printed; `...` stands for what differs from time to time."""
+    return re.fullmatch(".*?".join(re.escape(part) for part in expected.split("...")), printed, re.DOTALL) is not None
+
+
+@pytest.fixture
+def checkout(template: Path, tmp_path: Path) -> Path:
+    """What `git clone` of the public address would give."""
+    git(tmp_path, "clone", "--quiet", str(template), str(tmp_path / "groundwork"))
+    return tmp_path / "groundwork"
+
+
+def test_the_first_screen_scaffolds_and_the_next_command_passes(template: Path, shell: Shell, tmp_path: Path) -> None:
+    scaffold, clone, new, prove = commands(PAGE)[:4]
+    assert scaffold == f"uvx copier copy {URL} my-service"
+    # Without a terminal nobody can be asked; the questions themselves are tested at one.
+    shell(f"{scaffold.replace(URL, str(template))} --defaults", tmp_path)
+    shell(prove, tmp_path / "my-service")
+    shell(clone.replace(URL, str(template)), tmp_path)
+    printed = shell(f'{new} ARGS="--defaults --data project_slug=another"', tmp_path)
+    assert "make setup" in printed
+    assert (tmp_path / "another" / "app" / "main.py").is_file()
+
+
+def test_nothing_is_asked_where_all_is_answered(checkout: Path, shell: Shell) -> None:
+    command = next(command for command in commands(PAGE) if "--defaults --data" in command)
+    shell(command, checkout.parent)
+    answers = (checkout.parent / "quiet-service" / ".copier-answers.yml").read_text()
+    assert "database: postgres" in answers
+    assert "project_name: Quiet Service" in answers
+
+
+def test_an_update_is_one_command(template: Path, shell: Shell, tmp_path: Path) -> None:
+    shell(f"uvx copier copy --defaults {template} service && cd service && git init --quiet", tmp_path)
+    root = tmp_path / "service"
+    shell("git add --all && git commit --quiet --no-verify --message 'Start'", root)
+    assert commands(PAGE)[-1] == "uvx copier update --defaults"
+    shell(commands(PAGE)[-1], root)
+    assert git(root, "status", "--porcelain") == ""
+
+
+def test_every_command_is_run_here() -> None:
+    assert len(commands(PAGE)) == 6
+
+
+def test_the_outputs_are_the_real_ones(rendered: Render, checkout: Path, shell: Shell, tmp_path: Path) -> None:
+    root = writable(rendered(), tmp_path / "service")
+    shell("make setup", root)
+    served = [pair for pair in transcript() if LOCAL in pair[0]]
+    with serving("make dev", root) as address:
+        for command, expected in served:
+            printed = shell(command.replace(LOCAL, address), root).strip()
+            assert fits(expected, printed), f"{command}\n{printed}"
+    others = [pair for pair in transcript() if LOCAL not in pair[0]]
+    assert len(served) == 7
+    assert len(others) == 2
+    for command, expected in others:
+        folder = checkout.parent if "groundwork" in command else root
+        printed = shell(command, folder, status=2).strip()
+        assert fits(expected, printed), f"{command}\n{printed}"
+
+
+def test_the_tree_is_what_one_gets(rendered: Render) -> None:
+    tree = next(block.content for block in blocks(PAGE) if block.content.startswith("my-service/"))
+    folders: list[str] = []
+    shown = set()
+    for line in tree.splitlines()[1:]:
+        found = re.match(r"(?P<indent>[│ ]*)[├└]── (?P<name>\S+)", line)
+        assert found, line
+        folders = [*folders[: len(found["indent"]) // 4], found["name"].rstrip("/")]
+        shown.add("/".join(folders))
+    root = rendered()
+    for path in shown:
+        assert (root / path).exists(), path
+    kept_short = {"CHANGELOG.md", "LICENSE", "README.md", "alembic.ini", "ops"}
+    small = {".gitignore", ".pre-commit-config.yaml"}
+    assert {path.name for path in root.iterdir()} - shown <= kept_short | small
+
+
+def test_the_options_are_those_of_the_manifests() -> None:
+    listed = [[cell.strip("`") for cell in row[:2]] + row[2:] for row in rows(PAGE, "Question")]
+    offered = [(question, name) for question in ("database", "extensions", "ci") for name in CHOICES[question]]
+    known = [
+        [question, name, MANIFESTS[name]["help"], MANIFESTS[name]["cost"]]
+        for question, name in offered
+        if name in MANIFESTS and name not in SEEDS
+    ]
+    assert listed == known
+
+
+def test_every_claim_names_a_test_that_exists() -> None:
+    for claim, test in rows(PAGE, "Claim"):
+        path = re.search(r"\]\(([^)]+)\)", test)
+        assert path, claim
+        assert "def test_" in (REPOSITORY / path[1]).read_text()

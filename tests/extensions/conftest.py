@@ -1,0 +1,5 @@
+"""What these tests share with the live ones: services rendered once each, started, and gone at the end."""
+
+from tests.live.conftest import new_database, postgres_server, rendered, run, shared
+
+__all__ = ["new_database", "postgres_server", "rendered", "run", "shared"]

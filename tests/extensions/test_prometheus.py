@@ -1,0 +1,160 @@
+"""A real Prometheus server scrapes a generated service with the files that it ships: each name in them is there."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.extensions.prometheus_server import Prometheus, promtool, scraping
+from tests.live.conftest import Make
+from tests.live.service import ORDERS, Rendered, Service, order, running
+from tests.manifests import EXTENSIONS
+from tests.releases import git, overlay
+from tests.render import render
+
+CONFIGURATION = Path("ops/prometheus/prometheus.yaml")
+
+
+@pytest.fixture(scope="module")
+def service(rendered: Make) -> Rendered:
+    """A service whose owner has added a slice that tells of everything."""
+    made = rendered(copy=True, extensions=["prometheus"])
+    slices = made.root / "app" / "features"
+    (slices / "telling.py").write_text((Path(__file__).parent / "slices" / "telling.py").read_text())
+    listed = (slices / "__init__.py").read_text()
+    listed = listed.replace("features import orders", "features import orders, telling")
+    (slices / "__init__.py").write_text(
+        listed.replace("[orders.component()]", "[orders.component(), telling.component()]")
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def alive(service: Rendered, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Prometheus]]:
+    """The service after some traffic, and a server that has seen it."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        running(service, folder / "service.log") as process,
+        scraping(service.root / CONFIGURATION, folder / "server", port=process.port) as server,
+    ):
+        for number in range(3):
+            traffic(process, number)
+            server.until('http_requests_total{route="/telling"}', number + 1)
+        yield process, server
+
+
+def traffic(process: Service, number: int) -> None:
+    """Requests of every kind."""
+    assert process.http.post(ORDERS, json=order(f"A-{number}")).status_code == 201
+    assert process.http.get(ORDERS).status_code == 200
+    assert process.http.get(f"/nothing/{number}").status_code == 404
+    assert process.http.post("/telling").status_code == 200
+    assert process.http.post("/telling/failure").status_code == 500
+
+
+def alerts(root: Path) -> list[dict[str, Any]]:
+    """Every alert of a service."""
+    loaded = yaml.safe_load((root / "ops/prometheus/alerts.yaml").read_text())
+    return [rule for group in loaded["groups"] for rule in group["rules"]]
+
+
+def panels(root: Path) -> list[tuple[str, str]]:
+    """Each title and expression of the dashboard, with its variables set."""
+    dashboard = json.loads((root / "ops/grafana/dashboard.json").read_text())
+    found = []
+    for panel in [panel for panel in dashboard["panels"] if panel["type"] != "row"]:
+        for target in panel["targets"]:
+            expression = target["expr"].replace("$__rate_interval", "1m").replace("$job", "my-service")
+            found.append((panel["title"], expression.replace("$route", ".*")))
+    return found
+
+
+def names(expressions: list[str]) -> set[str]:
+    """The metrics that expressions name."""
+    return set(re.findall(r"\b([a-z_]+)\{", "\n".join(expressions))) - {"up"}
+
+
+@pytest.mark.parametrize("url", ["", "https://example.com/ada/orders/"])
+def test_the_files_are_what_the_server_takes(rendered: Make, url: str) -> None:
+    root = rendered(extensions=["prometheus"], repository_url=url, migrated=False).root
+    promtool("check", "config", CONFIGURATION, cwd=root)
+    assert re.search(r"\b\d\d rules found", promtool("check", "rules", "ops/prometheus/alerts.yaml", cwd=root))
+    assert all(rule["annotations"]["runbook_url"].startswith(url and f"{url}blob/main/docs/") for rule in alerts(root))
+
+
+def test_each_alert_fires_when_it_has_to_and_only_then(service: Rendered, tmp_path: Path) -> None:
+    copytree(service.root / "ops/prometheus", tmp_path, dirs_exist_ok=True)
+    cases = (Path(__file__).parent / "alerts_test.yaml").read_text()
+    (tmp_path / "alerts_test.yaml").write_text(cases)
+    promtool("test", "rules", "alerts_test.yaml", cwd=tmp_path)
+    for rule in alerts(service.root):
+        assert f'alertname="{rule["alert"]}"' in cases
+
+
+def test_each_alert_says_what_is_wrong_and_what_to_do(service: Rendered) -> None:
+    headings = re.findall(r"^#+ (.+)$", (service.root / "docs/runbook.md").read_text(), re.MULTILINE)
+    for rule in alerts(service.root):
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["alert"] in headings
+
+
+def test_alerts_of_another_extension_join_these(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    overlay(template)
+    git(template, "init", "--quiet")
+    group = (
+        '  - name: file\n    rules:\n      - alert: FileLarge\n        expr: file_bytes{job="{{ project_slug }}"} > 1\n'
+        '        annotations: {runbook_url: "{{ runbook }}#filelarge"}\n'
+    )
+    assert not (EXTENSIONS / "sqlite" / "alerts.yaml").exists()
+    (template / "extensions" / "sqlite" / "alerts.yaml").write_text(group)
+    git(template, "add", "--all")
+    git(template, "commit", "--quiet", "--message", "A group of alerts")
+    git(template, "tag", "v1.0.0")
+    root = render(tmp_path / "service", {"extensions": ["prometheus"]}, template=template)
+    promtool("check", "config", CONFIGURATION, cwd=root)
+    assert alerts(root)[-1]["annotations"]["runbook_url"] == "docs/runbook.md#filelarge"
+
+
+def test_the_server_scrapes_the_service_and_answers_about_it(alive: tuple[Service, Prometheus]) -> None:
+    _, server = alive
+    assert server.value('up{job="my-service"}') == 1
+    assert server.value(f'http_requests_total{{route="{ORDERS}", method="POST", status="201"}}') == 3
+    assert server.value('http_requests_total{route="unmatched", status="404"}') == 3
+    assert server.value('increase(http_requests_total{route="/telling/failure", status="500"}[1m])') > 0
+    (target,) = server.ask("targets")["activeTargets"]
+    assert target["lastError"] == ""
+
+
+def test_every_metric_that_is_named_is_there(alive: tuple[Service, Prometheus]) -> None:
+    process, server = alive
+    given = set(re.findall(r"^([a-z_]+)[{ ]", process.http.get("/metrics").text, re.MULTILINE))
+    named = names([rule["expr"] for rule in alerts(process.rendered.root)])
+    named |= names([expression for _, expression in panels(process.rendered.root)])
+    assert len(named) >= 20
+    assert named <= given
+    assert named <= set(server.ask("label/__name__/values"))
+
+
+def test_every_alert_is_evaluated_without_error(alive: tuple[Service, Prometheus]) -> None:
+    process, server = alive
+    for rule in alerts(process.rendered.root):
+        server.query(rule["expr"])
+    listed = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"] for rule in listed} == {rule["alert"] for rule in alerts(process.rendered.root)}
+    assert {rule["health"] for rule in listed} <= {"ok", "unknown"}
+    assert [rule["name"] for rule in listed if rule["state"] == "firing"] == []
+
+
+def test_every_panel_shows_something(alive: tuple[Service, Prometheus]) -> None:
+    process, server = alive
+    empty = [title for title, expression in panels(process.rendered.root) if not server.query(expression)]
+    assert empty == []

@@ -1,0 +1,139 @@
+"""Each extension's folder: complete, true to its manifest, and fit to be laid over the skeleton."""
+
+import re
+from itertools import combinations
+
+import pytest
+
+from tests.manifests import EXTENSIONS, REPOSITORY, rewritten, shipped
+from tests.tree import CHOICES, MANIFESTS, SEEDS, TEMPLATE, texts
+
+KEYS = [
+    "title",
+    "help",
+    "cost",
+    "presets",
+    "requires",
+    "conflicts",
+    "dependencies",
+    "dev-dependencies",
+    "files",
+    "scripts",
+]
+FOLDER = {"extension.yml", "guide.md", "files"}
+YOURS = ("app/features/", "tests/features/", "migrations/versions/")
+
+
+def paths(name: str) -> list[str]:
+    """Where an extension's files go in the service."""
+    return [*MANIFESTS[name]["files"], *MANIFESTS[name]["scripts"]]
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_says_everything(name: str) -> None:
+    part = MANIFESTS[name]
+    assert set(KEYS) <= set(part) <= {*KEYS, "seed", "words"}
+    for key in ("title", "help", "cost"):
+        assert "\n" not in part[key].strip()
+        assert part[key].strip()
+    for rule in part["requires"]:
+        assert set(rule) == {"any", "reason"}
+    for rule in part["conflicts"]:
+        assert set(rule) == {"with", "reason"}
+    for key in ("dependencies", "dev-dependencies", "files", "scripts"):
+        assert part[key] == sorted(part[key]), key
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_dependency_has_an_upper_bound(name: str) -> None:
+    for dependency in [*MANIFESTS[name]["dependencies"], *MANIFESTS[name]["dev-dependencies"]]:
+        assert re.fullmatch(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?>=[\d.]+(b\d+)?,<[\d.]+", dependency)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_manifest_lists_what_the_folder_has(name: str) -> None:
+    assert rewritten(name) == (EXTENSIONS / name / "extension.yml").read_text(), "run `make fix`"
+    assert shipped(name) == {key: MANIFESTS[name][key] for key in ("files", "scripts")}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_folder_is_complete_and_each_fragment_is_used(name: str) -> None:
+    entries = {path.name for path in (EXTENSIONS / name).iterdir()}
+    assert {"extension.yml", "guide.md"} <= entries
+    assert paths(name) or entries - FOLDER, "an option that adds nothing is none"
+    shared = "".join(path.read_text() for path in [*texts(TEMPLATE), *texts(EXTENSIONS)] if path.suffix != ".py")
+    for fragment in entries - {"extension.yml", "files"}:
+        assert f'"/{fragment}"' in shared, f"no shared file includes {fragment}"
+
+
+def test_every_folder_can_be_chosen() -> None:
+    offered = {value for choices in CHOICES.values() for value in choices}
+    assert {path.name for path in EXTENSIONS.iterdir() if path.is_dir()} == set(MANIFESTS)
+    assert set(MANIFESTS) == {name for name in MANIFESTS if name in offered} | set(SEEDS)
+
+
+def test_no_text_below_extensions_is_binary_or_has_windows_line_ends() -> None:
+    for path in texts(EXTENSIONS):
+        assert b"\r" not in path.read_bytes(), path
+        assert path.read_text(encoding="utf-8").endswith("\n") or not path.read_bytes(), f"{path} has no last line end"
+
+
+def test_python_that_passes_through_jinja_has_none_in_it() -> None:
+    for path in EXTENSIONS.glob("*/files/**/*.py"):
+        for mark in ("{{", "{%", "{#"):
+            assert mark not in path.read_text(), f"{path}: Jinja reads {mark}, so f-strings render to something else"
+
+
+def test_an_include_ends_where_its_file_ends() -> None:
+    # keep_trailing_newline keeps the last line end, and trim_blocks eats one that begins a file.
+    for path in EXTENSIONS.glob("*/files/**/*"):
+        if path.is_file():
+            assert not path.read_text().startswith("\n"), path
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_no_extension_names_another(name: str) -> None:
+    others = [other for other in MANIFESTS if other != name]
+    for path in texts(EXTENSIONS / name / "files"):
+        found = re.findall(rf"app\.extensions\.({'|'.join(others)})\b", path.read_text())
+        assert not found, f"{path} names {found}"
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(sorted(MANIFESTS), 2)))
+def test_two_extensions_that_ship_one_path_exclude_each_other(one: str, other: str) -> None:
+    apart = [CHOICES["database"], CHOICES["ci"], SEEDS]
+    if any(one in group and other in group for group in apart):
+        return
+    conflicts = {rule["with"] for rule in MANIFESTS[one]["conflicts"]} | {
+        rule["with"] for rule in MANIFESTS[other]["conflicts"]
+    }
+    if not {one, other} & conflicts:
+        assert not set(paths(one)) & set(paths(other))
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_an_extension_ships_no_path_of_the_skeleton(name: str) -> None:
+    skeleton = {path.relative_to(TEMPLATE).as_posix().removesuffix(".jinja") for path in texts(TEMPLATE)}
+    assert not skeleton & set(paths(name))
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_a_seed_is_the_owners_whole(name: str) -> None:
+    part = MANIFESTS[name]
+    assert all(path.startswith(YOURS) for path in paths(name))
+    assert not part["dependencies"] + part["dev-dependencies"]
+    assert {path.name for path in (EXTENSIONS / name).iterdir()} <= FOLDER, (
+        "an update would take them from code that stays"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFESTS if name not in SEEDS])
+def test_what_is_no_seed_is_the_templates_whole(name: str) -> None:
+    assert not [path for path in paths(name) if path.startswith(YOURS)], "an update would never open them again"
+
+
+@pytest.mark.parametrize("name", CHOICES["extensions"])
+def test_a_capability_is_a_module_with_tests(name: str) -> None:
+    assert f"app/extensions/{name}/__init__.py" in paths(name)
+    assert any(path.startswith((f"tests/extensions/{name}/", f"tests/extensions/test_{name}")) for path in paths(name))
+    assert (REPOSITORY / "extensions" / name / "env").is_file(), "its settings group has a place in .env.example"

@@ -1,0 +1,162 @@
+"""A generated service as a process: started on a free port, its lines collected, asked over HTTP, stopped."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from tests.live.environment import clean
+
+BOUND = 40.0
+"""Seconds in which anything that a test waits for has to happen, on a busy machine too."""
+ORDERS = "/api/v1/orders"
+Line = dict[str, Any]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def order(reference: str, **more: Any) -> dict[str, Any]:
+    """The body of an order."""
+    return {"reference": reference, "lines": [{"sku": "A-1", "quantity": 2, "unit_price": 150}], **more}
+
+
+class Rendered:
+    """A service on disk, with the Python that has its dependencies and the database that it is given."""
+
+    def __init__(self, root: Path, python: Path, *, database: str) -> None:
+        self.root = root
+        self.python = python
+        self.database = database
+
+    def environment(self, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The variables of one process: production, a place without secrets, and what the test asks for."""
+        given = {"SERVICE__ENVIRONMENT": "production", "SECRETS_DIR": "/nonexistent"}
+        if self.database:
+            given["DATABASE__URL"] = self.database
+        path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
+        return {name: value for name, value in (clean() | given | dict(settings or {})).items() if value} | {
+            "PATH": path
+        }
+
+    def run(
+        self, *command: str, timeout: float = 60.0, settings: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a module of the service's Python to its end, its two streams in one."""
+        return subprocess.run(
+            [self.python, "-m", *command],
+            cwd=self.root,
+            env=self.environment(settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the database to a revision."""
+        done = self.run("alembic", "upgrade", revision)
+        assert done.returncode == 0, done.stdout
+
+
+class Service:
+    """A process of a rendered service."""
+
+    def __init__(
+        self, rendered: Rendered, log: Path, settings: Mapping[str, str] | None = None, *, port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self.rendered = rendered
+        with log.open("a") as stream:
+            self.process = subprocess.Popen(
+                [rendered.python, "-m", "app"],
+                cwd=rendered.root,
+                env=rendered.environment({"SERVER__PORT": str(self.port), **(settings or {})}),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that its workers can be ended with it
+            )
+        self.http = httpx2.Client(base_url=self.url, timeout=BOUND)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave nothing behind, however the test went."""
+        self.http.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=BOUND)
+
+    def ready(self, *, status: int = 200) -> Self:
+        """Wait until /health/ready answers so."""
+        deadline = time.monotonic() + BOUND
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"the service stopped at its start:\n{self.text()}"
+            with suppress(httpx2.TransportError):
+                if self.http.get("/health/ready", timeout=5).status_code == status:
+                    return self
+            time.sleep(0.02)
+        raise AssertionError(f"the service is not ready after {BOUND} seconds:\n{self.text()}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(timeout=BOUND)
+
+    def text(self) -> str:
+        """All that it has written."""
+        return self.log.read_text()
+
+    def lines(self) -> list[Line]:
+        """Every line that it has written, each of which has to be JSON."""
+        found = []
+        for line in self.text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                raise AssertionError(f"this line is not JSON: {line}\nin:\n{self.text()}") from None
+        return found
+
+    def logged(self, **fields: Any) -> list[Line]:
+        """The lines that have these fields, as soon as there is one."""
+        deadline = time.monotonic() + BOUND
+        while True:
+            found = [line for line in self.lines() if fields.items() <= line.items()]
+            if found:
+                return found
+            assert time.monotonic() < deadline, f"no line has {fields}:\n{self.text()}"
+            time.sleep(0.02)
+
+
+@contextmanager
+def running(
+    rendered: Rendered, log: Path, settings: Mapping[str, str] | None = None, *, port: int | None = None
+) -> Iterator[Service]:
+    """A ready service, gone at the end."""
+    with Service(rendered, log, settings, port=port) as service:
+        yield service.ready()

@@ -1,0 +1,119 @@
+"""A slice such as an owner writes, which does on request what goes wrong in services: it waits, fails and warns."""
+
+import asyncio
+import logging
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from sqlalchemy import text
+
+from app.core import context
+from app.core.component import Component, State
+from app.core.database import DatabaseDep
+from app.core.versioning import versioned
+
+logger = logging.getLogger(__name__)
+router = versioned("probe")
+
+
+@router.get("/slow")
+async def slow(seconds: float) -> float:
+    """Take some time."""
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@router.get("/query")
+async def query(statement: str, database: DatabaseDep) -> None:
+    """Run a statement."""
+    async with database.transaction() as session:
+        await session.execute(text(statement))
+
+
+@router.get("/fail")
+async def fail() -> None:
+    """Fail unexpectedly, with a secret within reach."""
+    password = "hunter2-hunter2"  # noqa: S105
+    raise RuntimeError(f"no connection to postgresql://admin:{password}@db/service?token=abcdef123456")
+
+
+@router.get("/noise")
+async def noise(request: Request) -> None:
+    """Warn, log as a library does, and fail in a thread and in a task that nobody waits for."""
+    warnings.warn("this is dubious", UserWarning, stacklevel=1)
+    logging.getLogger("some.library").warning("two\nlines for %s", request.url.path)
+    logger.info("with fields", extra={"order": 7, "api_key": "abcdef123456"})
+    threading.Thread(target=lambda: 1 / 0).start()
+    request.app.state.task = asyncio.get_running_loop().create_task(_broken())
+
+
+async def _broken() -> None:
+    raise ValueError("nobody waits for this")
+
+
+@router.get("/forget")
+async def forget(request: Request) -> None:
+    """Let go of the failed task, so that asyncio complains."""
+    del request.app.state.task
+
+
+@router.get("/text")
+async def some_text(size: int) -> PlainTextResponse:
+    """A text of a size."""
+    return PlainTextResponse("abcdefgh" * (size // 8))
+
+
+@router.get("/stream")
+async def stream(megabytes: int) -> StreamingResponse:
+    """A stream of a size."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(megabytes * 16):
+            yield b"x" * 65536
+            await asyncio.sleep(0)
+
+    return StreamingResponse(parts(), media_type="text/plain")
+
+
+@router.post("/body")
+async def body(request: Request) -> int:
+    """Read the body, and say how long it was."""
+    return len(await request.body())
+
+
+@router.get("/outgoing")
+async def outgoing() -> dict[str, str]:
+    """The headers that a call to another service gets."""
+    return context.outgoing_headers()
+
+
+@router.get("/caller")
+async def caller(request: Request) -> str:
+    """Who calls."""
+    return request.client.host if request.client else ""
+
+
+def resource(name: str) -> Callable[[State], AbstractAsyncContextManager[State]]:
+    """Something that is opened at the start and closed at the end."""
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        logger.info("opened %s", name)
+        try:
+            yield {name: name}
+        finally:
+            logger.info("closed %s", name)
+
+    return lifespan
+
+
+def components() -> list[Component]:
+    """Two, to see in which order they open and close."""
+    return [
+        Component(name="first", lifespan=resource("first")),
+        Component(name="second", lifespan=resource("second"), routers=[router]),
+    ]

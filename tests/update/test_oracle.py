@@ -1,0 +1,102 @@
+"""The oracle: a service that was updated has the template's files as a new service has them, byte for byte."""
+
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.matrix.combinations import Answers, every, extremes, label, pairwise, presets
+from tests.releases import REPOSITORY, releases
+from tests.update.conftest import Made
+from tests.update.later import LATER, NOW
+from tests.update.services import (
+    commit,
+    conflicts,
+    different,
+    empty_folders,
+    files,
+    recorded,
+    the_owners,
+    the_templates,
+    update,
+)
+
+PATHS = [(f"v{version}", target) for version in releases() for target in (NOW, LATER)] + [(NOW, LATER)]
+"""From every release to the working tree and to a later version, and from the working tree to a later version."""
+QUICK = [*presets(), *extremes()[:: len(extremes()) // 4 or 1], *pairwise()[::4]]
+
+
+def rows(version: str) -> list[Answers]:
+    """The combinations that a version can make: an old one does not know today's options."""
+    if version == NOW:
+        return every()
+    shown = ["git", "-C", str(REPOSITORY), "show", f"{releases()[version[1:]]}:copier.yml"]
+    questions = yaml.safe_load(subprocess.run(shown, capture_output=True, text=True, check=True).stdout)
+    choices = yaml.safe_load(questions["registry"]["default"])["choices"]
+    known = [{name: answer for name, answer in row.items() if name in questions} for row in every()]
+    return [
+        row
+        for row in known
+        if all(
+            set(answer if isinstance(answer, list) else [answer]) <= set(choices[name])
+            for name, answer in row.items()
+            if name in choices
+        )
+    ]
+
+
+def cases() -> list[Any]:
+    """Every path with every row; most rows are left to `make test-all`."""
+    return [
+        pytest.param(
+            old, new, row, id=f"{old}-{new}-{number}-{label(row)}", marks=[] if row in QUICK else [pytest.mark.full]
+        )
+        for old, new in PATHS
+        for number, row in enumerate(rows(old))
+    ]
+
+
+@pytest.mark.parametrize(("old", "new", "answers"), cases())
+def test_an_updated_service_is_a_new_one(old: str, new: str, answers: Answers, service: Made, fresh: Made) -> None:
+    root = service(old, **answers)
+    before, owners = recorded(root), the_owners(root)
+
+    update(root, new)
+
+    expected = fresh(new, **before)
+    assert different(the_templates(root), the_templates(expected)) == []
+    assert {name: answer for name, answer in recorded(root).items() if name in before} == before
+    assert different(the_owners(root), owners) == []
+    assert conflicts(root) == []
+    assert empty_folders(root) == []
+
+
+def test_the_later_version_changes_every_kind_of_file(fresh: Made) -> None:
+    old, new = fresh(NOW, preset="production"), fresh(LATER, preset="production")
+    changed = different(the_templates(old), the_templates(new))
+    kinds = [
+        "Makefile",
+        "pyproject.toml",
+        ".env.example",
+        ".gitignore",
+        "docs/later.md",
+        "app/main.py",
+        "ops/beacon.sh",
+    ]
+    assert {*kinds, ".copier-answers.yml", "app/core/engine.py", "app/extensions/__init__.py"} <= set(changed)
+    seeds = different(the_owners(old), the_owners(new))
+    assert {"README.md", "CHANGELOG.md", "app/features/orders/service.py", "migrations/versions/0001_orders.py"} <= set(
+        seeds
+    )
+
+
+def test_updating_twice_changes_nothing_more(service: Made) -> None:
+    root = update(service())
+    commit(root)
+    once = files(root)
+    assert different(files(update(root)), once) == []
+
+
+def test_the_quick_rows_are_some_of_all() -> None:
+    assert 6 <= len([row for row in every() if row in QUICK]) <= len(every())
