@@ -23,4 +23,92 @@ EVERY_SERVICE = {
     "a statement takes too long": "live/test_outage::test_a_statement_that_takes_too_long_is_given_up",
 }
 
-OF_AN_EXTENSION: dict[str, dict[str, str]] = {}
+OF_AN_EXTENSION = {
+    "redis": {
+        "the server is gone, frozen, or refuses to store": "extensions/test_redis::"
+        "test_the_server_goes_and_comes_back_under_load",
+        "something changes meanwhile": "redis/test_invalidation::"
+        "test_what_was_to_be_forgotten_during_an_outage_is_forgotten_after_it",
+        "the server starts again, empty": "extensions/test_redis::test_parallel_misses_in_two_processes_load_once",
+        "the server is full": "redis/test_outage::test_a_server_that_refuses_to_store_is_as_good_as_none",
+        "a process is killed while it loads": "extensions/test_redis::"
+        "test_a_process_that_is_killed_while_it_loads_leaves_the_load_to_another",
+        "a release changes what is stored": "redis/test_cache::test_what_cannot_be_read_is_loaded_anew",
+    },
+    "sentry": {
+        "Sentry is down, frozen, or answers nonsense": "extensions/test_sentry::"
+        "test_whatever_becomes_of_sentry_requests_and_the_stop_do_not_wait",
+        "the service stops meanwhile": "extensions/test_sentry::test_what_failed_last_is_sent_before_the_process_ends",
+    },
+    "tracing": {
+        "the collector is down, frozen, or refuses spans": "extensions/test_tracing::"
+        "test_whatever_becomes_of_the_collector_requests_and_the_stop_do_not_wait",
+        "it is back": "extensions/test_tracing::test_a_collector_that_was_frozen_gets_what_comes_after",
+        "the service stops meanwhile": "extensions/test_tracing::"
+        "test_what_was_recorded_last_is_sent_before_the_process_ends",
+        "the service is killed (`kill -9`)": "live/test_lifecycle::test_being_killed_loses_no_committed_order",
+    },
+    "rate_limit": {
+        "a client sends too much": "rate_limit/test_limits::test_a_refusal_is_a_problem_that_says_when_to_come_again",
+        "all clients are refused at once": "rate_limit/test_limits::test_each_address_is_counted_for_itself",
+        "the storage is gone, frozen or full": "extensions/test_rate_limit::"
+        "test_without_the_storage_the_limit_holds_in_each_process_until_it_is_back",
+    },
+    "uploads": {
+        "the disk is full": "extensions/test_uploads::test_a_disk_that_is_full_is_507_and_the_service_serves_on",
+        "the directory or the store is gone, frozen or refuses": "uploads/test_bucket::"
+        "test_a_store_that_is_gone_is_503_and_used_again_when_it_is_back",
+        "a client goes away, stands still or sends too much": "extensions/test_uploads::"
+        "test_a_slow_upload_has_its_time_and_a_client_that_stands_still_has_not",
+        "a process is killed while files come in": "extensions/test_uploads::"
+        "test_a_process_that_is_killed_leaves_nothing_that_the_next_does_not_remove",
+        "a process is killed between the storing and the answer": "extensions/test_uploads::"
+        "test_files_outlive_a_restart",
+    },
+    "outbound": {
+        "another service is down, frozen or fails": "extensions/test_outbound::"
+        "test_another_service_that_is_gone_or_stands_still_is_left_alone_until_it_is_back",
+        "the storage of the circuit breakers is gone, frozen or full": "extensions/test_outbound::"
+        "test_without_the_storage_each_process_has_its_own_and_no_call_suffers",
+        "a process is killed while its call tries for all": "outbound/test_gate::"
+        "test_a_probe_whose_process_was_killed_makes_way_when_its_time_is_over",
+    },
+    "worker": {
+        "a worker is killed (`kill -9`)": "extensions/test_worker::"
+        "test_what_a_killed_worker_was_doing_is_done_by_another_one",
+        "no worker runs": "worker/test_status::test_operators_see_what_waits_and_who_works",
+        "the server of the queue is away": "worker/test_enqueuing::test_a_queue_that_is_away_is_said",
+        "the server of the queue starts again": "extensions/test_worker::"
+        "test_no_job_is_lost_when_the_server_of_the_queue_is_killed",
+        "a job fails for good": "worker/test_running::test_after_its_last_try_it_is_kept_until_somebody_tries_it_again",
+    },
+    "idempotency": {
+        "a process is killed before its commit": "extensions/test_idempotency::"
+        "test_a_process_that_is_killed_before_its_commit_leaves_the_key_free",
+        "a process is killed after its commit": "extensions/test_idempotency::"
+        "test_a_process_that_is_killed_after_its_commit_has_done_it_for_good",
+        "the database is away": "idempotency/test_keys::test_a_503_leaves_the_key_free",
+        "it goes between the commit and the keeping of the answer": "idempotency/test_store::"
+        "test_an_answer_that_cannot_be_kept_is_given_all_the_same",
+    },
+    "log_files": {
+        "the folder cannot be made or written at the start": "log_files/test_service::"
+        "test_a_folder_that_cannot_be_written_is_refused_in_one_line",
+        "the disk is full, at the start or later": "extensions/test_log_files::"
+        "test_a_full_disk_costs_no_request_and_what_waits_is_written_later",
+        "a process is killed": "extensions/test_log_files::"
+        "test_a_process_that_is_killed_loses_its_last_moment_and_nothing_of_the_others",
+        "it is killed while it compresses": "log_files/test_tidying::test_what_a_crash_left_half_done_is_done_again",
+        "somebody removes or moves a file": "log_files/test_file::test_a_file_that_somebody_removes_is_made_again",
+    },
+    "audit": {
+        "the disk is full, or the file cannot be written to": "extensions/test_audit::"
+        "test_a_disk_that_is_full_costs_no_request_and_no_record",
+        "the service stops meanwhile": "extensions/test_audit::"
+        "test_two_processes_write_one_chain_and_their_stop_writes_the_rest",
+        "a process is killed (`kill -9`)": "extensions/test_audit::"
+        "test_a_process_that_is_killed_loses_what_was_gathered_last_and_the_chain_goes_on",
+        "the power goes": "audit/test_trail::test_a_batch_is_one_write",
+        "an attack makes a great many events": "audit/test_outage::test_what_has_no_room_in_memory_is_in_the_log",
+    },
+}

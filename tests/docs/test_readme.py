@@ -111,7 +111,11 @@ def test_the_tree_is_what_one_gets(rendered: Render) -> None:
 
 def test_the_options_are_those_of_the_manifests() -> None:
     listed = [[cell.strip("`") for cell in row[:2]] + row[2:] for row in rows(PAGE, "Question")]
-    offered = [(question, name) for question in ("database", "extensions", "ci") for name in CHOICES[question]]
+    offered = [
+        (question, name)
+        for question in ("database", "extensions", "ci", "response_format")
+        for name in CHOICES[question]
+    ]
     known = [
         [question, name, MANIFESTS[name]["help"], MANIFESTS[name]["cost"]]
         for question, name in offered

@@ -83,12 +83,14 @@ def test_every_question_is_answered_otherwise_at_the_terminal(template: Path, tm
         child.send("")
         answer(child, "extensions", DOWN * (len(CHOICES["extensions"]) - 1) + " " + ENTER)
         answer(child, "ci", DOWN * (len(CHOICES["ci"]) - 1) + ENTER)
+        answer(child, "response_format", DOWN + ENTER)
         answer(child, "sample", "n")
         child.expect(pexpect.EOF)
         child.wait()
         assert child.exitstatus == 0
     answers = recorded(tmp_path / "service")
-    expected: list[str] = []
+    *others, _ = CHOICES["extensions"]
+    expected = [name for name in others if "production" in MANIFESTS[name]["presets"]]
     assert answers == {
         "_commit": NEXT,
         "_src_path": str(template),
@@ -104,6 +106,7 @@ def test_every_question_is_answered_otherwise_at_the_terminal(template: Path, tm
         "database": "sqlite",
         "extensions": expected,
         "ci": CHOICES["ci"][-1],
+        "response_format": "envelope",
         "sample": False,
     }
 

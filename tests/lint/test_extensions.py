@@ -101,7 +101,7 @@ def test_no_extension_names_another(name: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(sorted(MANIFESTS), 2)))
 def test_two_extensions_that_ship_one_path_exclude_each_other(one: str, other: str) -> None:
-    apart = [CHOICES["database"], CHOICES["ci"], SEEDS]
+    apart = [CHOICES["database"], CHOICES["ci"], CHOICES["response_format"], SEEDS]
     if any(one in group and other in group for group in apart):
         return
     conflicts = {rule["with"] for rule in MANIFESTS[one]["conflicts"]} | {

@@ -26,7 +26,7 @@ def test_a_newcomer_can_read_the_questions_on_one_page() -> None:
 
 def test_the_questions_stand_in_the_order_that_the_design_fixes() -> None:
     author = ["author_name", "author_email", "repository_url", "license"]
-    options = ["python_version", "preset", "database", "extensions", "ci", "sample"]
+    options = ["python_version", "preset", "database", "extensions", "ci", "response_format", "sample"]
     assert ["project_name", "project_slug", "description", *author, *options] == ASKED
 
 
@@ -105,7 +105,7 @@ def test_choices_come_from_the_registry(name: str) -> None:
         assert question["default"] in CHOICES[name]
 
 
-@pytest.mark.parametrize("name", ["database", "extensions", "ci"])
+@pytest.mark.parametrize("name", ["database", "extensions", "ci", "response_format"])
 def test_each_choice_is_a_folder(name: str) -> None:
     assert set(CHOICES[name]) - {"none"} <= set(MANIFESTS)
 

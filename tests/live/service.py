@@ -46,6 +46,7 @@ class Rendered:
     def environment(self, settings: Mapping[str, str] | None = None) -> dict[str, str]:
         """The variables of one process: production, a place without secrets, and what the test asks for."""
         given = {"SERVICE__ENVIRONMENT": "production", "SECRETS_DIR": "/nonexistent"}
+        given["RATE_LIMIT__ENABLED"] = "false"  # tests come more often than any client may
         if self.database:
             given["DATABASE__URL"] = self.database
         path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"

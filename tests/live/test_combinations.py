@@ -141,6 +141,7 @@ def gates() -> list[Any]:
         ({"preset": "production", "database": "postgres"}, OLDEST),
         ({"extensions": [], "sample": False, "database": "sqlite"}, DEFAULT),
         ({"extensions": [], "sample": False, "database": "postgres"}, DEFAULT),
+        ({"preset": "minimal", "database": "sqlite", "response_format": "envelope"}, DEFAULT),
     ]
     for row, python in chosen:
         found.append(pytest.param(row, python, id=f"{label(row)}-{python}"))

@@ -96,5 +96,6 @@ def label(answers: Answers) -> str:
         answers.get("database"),
         *answers.get("extensions", ["default"]),
         answers.get("sample"),
+        answers.get("response_format"),
     ]
     return "-".join(str(part) for part in shown if part is not None)

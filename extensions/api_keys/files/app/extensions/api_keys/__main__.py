@@ -1,0 +1,44 @@
+"""`python -m app.extensions.api_keys CLIENT`: make a key, show it once, and print the line that the service stores."""
+
+import argparse
+import sys
+from datetime import UTC, datetime, timedelta
+
+from pydantic import ValidationError
+
+from app.extensions.api_keys.keyring import make
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m app.extensions.api_keys", description="Make a key for a client.")
+    parser.add_argument("client", help="whose key it is, for example billing")
+    parser.add_argument("--scope", action="append", default=[], help="what it opens; may be given several times")
+    parser.add_argument("--days", type=days_from_now, metavar="DAYS", help="days until it expires; without it, never")
+    arguments = parser.parse_args()
+    try:
+        key, stored = make(arguments.client, arguments.scope, arguments.days)
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+        parser.error(f"{mistake['loc'][0]}: {mistake['msg']}")
+    sys.stderr.write("The key, for its client alone. It is shown this once:\n")
+    sys.stdout.write(f"{key}\n")
+    sys.stderr.write("What the service stores, a line of API_KEYS__KEYS:\n")
+    sys.stdout.write(f"{stored.model_dump_json(exclude_none=True)}\n")
+    return 0
+
+
+def days_from_now(text: str) -> datetime:
+    """The moment at which a key expires that is good for so many days."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    try:
+        expires = now + timedelta(days=int(text))
+    except (ValueError, OverflowError):
+        expires = now
+    if expires <= now:
+        raise argparse.ArgumentTypeError(f"{text} is no number of days from now on")
+    return expires
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The guard of routes: `ApiKey` gives the caller, `require("notes:write")` asks for more."""
+
+from typing import Annotated, Any
+
+from fastapi import Request, Security
+from fastapi.openapi.models import APIKey
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+
+from app.core import context
+from app.core.errors import AuthenticationFailed, PermissionDenied
+from app.core.telemetry import SecurityEvent, emit
+from app.extensions.api_keys.keyring import KeyRefused, Keyring
+from app.extensions.api_keys.settings import StoredKey
+
+HEADER = "X-API-Key"
+
+
+class ApiKeyInvalid(AuthenticationFailed):
+    """The request has no key, or one that opens nothing."""
+
+    message = f"send a valid key as {HEADER}"
+
+
+class ApiKeyInsufficient(PermissionDenied):
+    """The key is valid, and opens other things."""
+
+    message = "this key does not open this"
+
+
+class KeyHeader(SecurityBase):
+    """The dependency behind both: one, since each further one costs 9 µs a request."""
+
+    def __init__(self) -> None:
+        self.model = APIKey.model_validate({"in": "header", "name": HEADER, "description": "A key of a client."})
+        self.scheme_name = "ApiKey"
+
+    async def __call__(self, request: Request, wanted: SecurityScopes) -> StoredKey:
+        """The key that the request came with; its client is who the request comes from.
+
+        Raises:
+            ApiKeyInvalid: there is none, or it opens nothing.
+            ApiKeyInsufficient: it lacks a scope.
+        """
+        keyring: Keyring = request.state.api_keys
+        try:
+            key = keyring.find(request.headers.get(HEADER, ""))
+        except KeyRefused as refused:
+            reason = refused.reason if HEADER in request.headers else "missing"
+            emit(SecurityEvent("authentication_failed", refused.client, f"{reason} key"))
+            raise ApiKeyInvalid(headers={"WWW-Authenticate": "ApiKey"}) from None
+        if current := context.current():
+            current.principal = f"key:{key.client}"
+        if missing := [scope for scope in wanted.scopes if scope not in key.scopes]:
+            emit(SecurityEvent("permission_denied", key.client, f"lacks {' '.join(missing)}"))
+            raise ApiKeyInsufficient(f"this key lacks the scope {' '.join(missing)}")
+        return key
+
+
+_header = KeyHeader()
+
+ApiKey = Annotated[StoredKey, Security(_header)]
+"""Whose key the request came with: `async def read(key: ApiKey)`."""
+
+
+def require(*scopes: str) -> Any:
+    """A key with all of these scopes: `dependencies=[require("notes:write")]` of a route or a router."""
+    return Security(_header, scopes=scopes)

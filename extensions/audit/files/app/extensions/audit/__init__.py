@@ -1,0 +1,62 @@
+"""The audit trail: business and security events, in a file that shows when somebody has changed it."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+
+from app.core.component import Check, Component, State
+from app.core.errors import ConfigurationInvalid
+from app.core.settings import Settings
+from app.core.telemetry import BusinessEvent, SecurityEvent, listening
+from app.extensions.audit import records
+from app.extensions.audit.chain import Chain
+from app.extensions.audit.settings import AuditSettings
+from app.extensions.audit.writer import Writer
+
+__all__ = ["AuditSettings", "component"]
+
+logger = logging.getLogger(__name__)
+
+
+def component(settings: Settings) -> Component:
+    """Listens to events while the service is open, and writes the last ones before it ends."""
+    mine = settings.of(AuditSettings)
+    writer = Writer(Chain(mine.path, mine.sealing_key), interval=mine.interval, pending=mine.pending)
+
+    def listen(event: BusinessEvent | SecurityEvent) -> None:
+        if event.name not in mine.leave_out:
+            writer.put(records.of(event))
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        await to_thread.run_sync(_prepare, writer, mine)
+        try:
+            with listening(BusinessEvent, listen), listening(SecurityEvent, listen):
+                yield {}
+        finally:
+            await to_thread.run_sync(writer.stop)
+            logger.info("audit trail closed", extra={"head": str(writer.head)})
+
+    async def probe(_: State) -> Mapping[str, Any]:
+        if writer.failing is not None:
+            raise writer.failing
+        return {"pending": writer.pending}
+
+    check = Check(name="audit", probe=probe, critical=mine.required)
+    return Component(name="audit", lifespan=lifespan, checks=[check])
+
+
+def _prepare(writer: Writer, settings: AuditSettings) -> None:
+    try:
+        settings.path.parent.mkdir(parents=True, exist_ok=True)
+        writer.open()
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"AUDIT__PATH: cannot write to {settings.path} ({error.strerror}): name another file"
+        ) from error
+    if settings.key is None:
+        logger.warning("AUDIT__KEY is not set: whoever can write to the trail can make a whole new one")
+    logger.info("audit trail opened", extra={"head": str(writer.head)})

@@ -1,0 +1,114 @@
+"""The chain: added to by several at once, cut short by crashes, put away, and always whole again."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from app.extensions.audit.chain import Chain
+from app.extensions.audit.verify import Tampered, verify
+
+KEY = b"key"
+WRITER = """
+import sys
+from pathlib import Path
+from app.extensions.audit.chain import Chain
+chain = Chain(Path(sys.argv[1]), b"key")
+for number in range(int(sys.argv[2])):
+    chain.append([{"writer": sys.argv[3], "filling": "x" * 5000}] * 3)
+print("done")
+"""
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Chain:
+    """A chain."""
+    return Chain(tmp_path / "audit.jsonl", KEY)
+
+
+def test_each_record_is_tied_to_the_one_before(chain: Chain) -> None:
+    ends = [chain.append([{"a": number}] * number) for number in range(4)]
+    assert [end.number for end in ends] == [0, 1, 3, 6]
+    assert verify([chain.path], KEY, known=ends[1:]) == ends[-1]
+
+
+def test_several_that_add_at_once_make_one_chain(chain: Chain) -> None:
+    others = [Chain(chain.path, KEY) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda other: [other.append([{"a": 1}, {"b": 2}]) for _ in range(40)], others))
+    assert verify([chain.path], KEY).number == 6 * 40 * 2
+
+
+def test_processes_that_are_killed_while_they_write_leave_a_whole_chain(chain: Chain) -> None:
+    for _ in range(3):
+        command = [sys.executable, "-c", WRITER, str(chain.path), "1000000"]
+        writers = [subprocess.Popen([*command, str(number)]) for number in range(2)]  # noqa: S603
+        before = chain.path.stat().st_size if chain.path.exists() else 0
+        while not chain.path.exists() or chain.path.stat().st_size < before + 500_000:
+            assert all(writer.poll() is None for writer in writers)
+        for writer in writers:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        end = chain.append([{"after": "the kill"}])
+        assert verify([chain.path], KEY) == end
+
+
+@pytest.mark.parametrize("cut", [1, 40, 70_000])
+def test_an_unfinished_record_is_cut_off(chain: Chain, caplog: pytest.LogCaptureFixture, cut: int) -> None:
+    first = chain.append([{"a": "x" * 200_000}])
+    chain.append([{"b": "y" * 200_000}])
+    os.truncate(chain.path, chain.path.stat().st_size - cut)
+    chain.beside.write_text(f"{first.number:020}:{first.seal}\n")  # as of a process that was killed in between
+    assert verify([chain.path], KEY) == first
+    end = Chain(chain.path, KEY).append([{"c": 3}])
+    assert "cut an unfinished record off" in caplog.text
+    assert end.number == 2
+    assert verify([chain.path], KEY, known=[first]) == end
+
+
+def test_a_process_that_is_killed_before_it_notes_the_end_leaves_a_whole_chain(chain: Chain) -> None:
+    chain.append([{"a": 1}])
+    noted = chain.beside.read_bytes()
+    second = chain.append([{"b": 2}])
+    chain.beside.write_bytes(noted)
+    assert Chain(chain.path, KEY).append([{"c": 3}]).number == 3
+    assert verify([chain.path], KEY, known=[second]).number == 3
+
+
+def test_records_that_were_put_away_are_gone_on_from(chain: Chain) -> None:
+    put_away = chain.path.with_name("audit-1.jsonl")
+    first = chain.append([{"a": 1}])
+    chain.path.rename(put_away)
+    second = chain.append([{"b": 2}])
+    assert second.number == 2
+    assert verify([put_away, chain.path], KEY) == second
+    assert verify([chain.path], KEY, after=first) == second
+    assert verify([put_away], KEY) == first
+    with pytest.raises(Tampered, match="give the files before this one, or --after"):
+        verify([chain.path], KEY)
+
+
+def test_records_that_are_missing_at_the_end_are_noticed_when_it_goes_on(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.append([{"a": 1}])
+    size = chain.path.stat().st_size
+    chain.append([{"b": 2}])
+    os.truncate(chain.path, size)
+    Chain(chain.path, KEY).append([{"c": 3}])
+    assert "does not end with record 2, which was its last: verify it" in caplog.text
+    with pytest.raises(Tampered, match="record 3 does not follow record 1"):
+        verify([chain.path], KEY)
+
+
+def test_a_last_record_that_was_changed_is_noticed_when_it_goes_on(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.append([{"a": 1}])
+    chain.path.write_bytes(chain.path.read_bytes().replace(b'"a":1', b'"a":2'))
+    Chain(chain.path, KEY).append([{"b": 2}])
+    assert "is not what was sealed: verify it" in caplog.text

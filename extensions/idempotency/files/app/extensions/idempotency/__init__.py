@@ -1,0 +1,61 @@
+"""Idempotency keys: a repeated request is carried out once."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.middleware import Middleware
+
+from app.core.component import Component, State
+from app.core.errors import ServiceError
+from app.core.settings import Settings
+from app.extensions.idempotency.errors import (
+    AnswerNotKept,
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+    RequestInProgress,
+)
+from app.extensions.idempotency.middleware import Idempotency
+from app.extensions.idempotency.settings import IdempotencySettings
+from app.extensions.idempotency.store import Store
+
+__all__ = [
+    "AnswerNotKept",
+    "IdempotencyKeyInvalid",
+    "IdempotencyKeyReused",
+    "IdempotencySettings",
+    "RequestInProgress",
+    "component",
+]
+
+logger = logging.getLogger(__name__)
+
+
+def component(settings: Settings) -> Component:
+    """Heeds the keys, and removes those whose time is over."""
+    mine = settings.of(IdempotencySettings)
+    if not mine.paths:
+        return Component(name="idempotency")
+
+    @asynccontextmanager
+    async def lifespan(state: State) -> AsyncIterator[State]:
+        store = Store(state["database"])
+        await store.prepare()
+        cleaning = asyncio.create_task(clean(store, mine.cleanup))
+        yield {}
+        cleaning.cancel()
+
+    return Component(name="idempotency", middleware=[Middleware(Idempotency, mine)], lifespan=lifespan)
+
+
+async def clean(store: Store, pause: float) -> None:
+    """Remove what is over, again and again."""
+    while True:
+        await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  # so that not all processes do it at once
+        try:
+            await store.remove_old()
+        except (ServiceError, SQLAlchemyError) as error:
+            logger.warning("idempotency keys that are over could not be removed: %r", error)

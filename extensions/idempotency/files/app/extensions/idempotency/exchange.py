@@ -1,0 +1,134 @@
+"""One request with a key: carried out once, and its answer kept before it is sent."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from app.core.context import RequestContext
+from app.core.errors import ServiceError
+from app.extensions.idempotency.errors import AnswerNotKept, IdempotencyKeyReused, RequestInProgress
+from app.extensions.idempotency.settings import IdempotencySettings
+from app.extensions.idempotency.store import Answer, Claim, Record, Store
+
+logger = logging.getLogger(__name__)
+
+DROPPED = frozenset({b"set-cookie", b"connection", b"transfer-encoding", b"content-length", b"date"})
+"""Headers that are made anew, or that are secrets."""
+NOT_KEPT = Answer(None, (), b"")
+
+
+class Exchange:
+    """A request and its answer."""
+
+    def __init__(
+        self, settings: IdempotencySettings, store: Store, request: RequestContext, key: str, scope: Scope, send: Send
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._request = request
+        self._key = key
+        self._scope = scope
+        self._send = send
+        self._hash = hashlib.sha256(scope.get("query_string", b""))
+        self._whole = False
+        self._claim: Claim | None = None
+        self._held: list[Message] = []
+        self._size = 0
+
+    def hashing(self, receive: Receive) -> Receive:
+        """The body, of which note is taken as it comes in."""
+
+        async def receive_and_hash() -> Message:
+            message = await receive()
+            self._hash.update(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
+            return message
+
+        return receive_and_hash
+
+    async def around(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Call the endpoint, or answer as the first time. All dependencies are done, so it is known who asks.
+
+        Raises:
+            IdempotencyKeyReused: the first request was another one.
+            RequestInProgress: the first request is not answered yet.
+            AnswerNotKept: the first request was carried out, and its answer is lost.
+        """
+        request = self._request
+        who = ("principal", request.principal) if request.principal else ("address", request.client)
+        parts = (*who, request.method, request.path, self._key)
+        claim = Claim(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), os.urandom(16).hex())
+        fingerprint = self._fingerprint()
+        record = await self._store.claim(claim, fingerprint, lease=self._settings.lease, keep=self._settings.keep)
+        if record is not None:
+            return _again(record, fingerprint)
+        self._claim = claim
+        self._request.before_commit.append(self._mark)
+        return await call()
+
+    async def send(self, message: Message) -> None:
+        """Hold the answer back until it is whole and kept. What is not kept is passed on as it comes."""
+        if self._claim is None:
+            await self._send(message)
+            return
+        self._held.append(message)
+        self._size += len(message.get("body", b""))
+        if self._held[0]["status"] >= 500:
+            await self._settle(self._store.release(self._claim))
+        elif self._size > self._settings.answer_limit:
+            await self._settle(self._store.keep(self._claim, NOT_KEPT))
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            await self._settle(self._store.keep(self._claim, self._answer()))
+        else:
+            return
+        held, self._held = self._held, []
+        for message in held:
+            await self._send(message)
+
+    async def abandon(self) -> None:
+        """Give the key back where there will be no answer."""
+        if self._claim is not None:
+            await self._settle(self._store.release(self._claim))
+
+    async def _settle(self, work: Awaitable[None]) -> None:
+        """Do it; where that fails, the lease ends the claim, and what has been carried out stays noted."""
+        self._claim = None
+        self._request.before_commit.remove(self._mark)
+        try:
+            await work
+        except (ServiceError, SQLAlchemyError) as error:
+            logger.warning("an answer could not be kept for its repetition: %r", error)
+
+    async def _mark(self, session: AsyncSession) -> None:
+        if self._claim is None or not await self._store.mark(self._claim, session):
+            raise RequestInProgress  # it took so long that somebody else does it now
+
+    def _fingerprint(self) -> str:
+        """What a repetition has in common: query and body. What the endpoint reads by itself is known by its length."""
+        if not self._whole:
+            self._hash.update(dict(self._scope["headers"]).get(b"content-length", b""))
+        return self._hash.hexdigest()
+
+    def _answer(self) -> Answer:
+        start, *parts = self._held
+        headers = [(name, value) for name, value in start["headers"] if name.lower() not in DROPPED]
+        return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
+
+
+def _again(record: Record, fingerprint: str) -> Response:
+    if record.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+    answer = record.answer
+    if answer.status is None:
+        raise RequestInProgress(headers={"Retry-After": "1"}) if record.running else AnswerNotKept
+    response = Response(answer.body, status_code=answer.status)
+    response.raw_headers += [*answer.headers, (b"idempotency-replayed", b"true")]
+    return response

@@ -1,0 +1,170 @@
+"""The table of keys: who may carry a request out, whether that has been done, and what was answered."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    inspect,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core import engine
+from app.core.database import Database
+from app.core.errors import ConfigurationInvalid
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+# Not in the metadata of the service: the table is no part of its migrations, and `alembic check` does not see it.
+KEYS = Table(
+    "idempotency_keys",
+    MetaData(),
+    Column("id", String(64), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("token", String(32), nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("status", SmallInteger),
+    Column("headers", Text),
+    Column("body", LargeBinary),
+    Index("ix_idempotency_keys_expires", "expires"),
+)
+
+# Both databases speak this. A key is free again when its time is over, or when whoever had it was never done with it.
+CLAIM = text(
+    """
+    INSERT INTO idempotency_keys (id, fingerprint, token, lease, expires, done)
+    VALUES (:id, :fingerprint, :token, :lease, :expires, FALSE)
+    ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, token = excluded.token,
+      lease = excluded.lease, expires = excluded.expires, done = FALSE, status = NULL, headers = NULL, body = NULL
+    WHERE idempotency_keys.expires <= :now OR (NOT idempotency_keys.done AND idempotency_keys.lease <= :now
+      AND idempotency_keys.fingerprint = excluded.fingerprint)
+    RETURNING token
+    """
+)
+FIND = text("SELECT fingerprint, lease, done, status, headers, body FROM idempotency_keys WHERE id = :id")
+MARK = text("UPDATE idempotency_keys SET done = TRUE WHERE id = :id AND token = :token")
+KEEP = text(
+    "UPDATE idempotency_keys SET done = TRUE, lease = 0, status = :status, headers = :headers, body = :body "
+    "WHERE id = :id AND token = :token"
+)
+RELEASE = text("DELETE FROM idempotency_keys WHERE id = :id AND token = :token AND NOT done")
+END = text("UPDATE idempotency_keys SET lease = 0 WHERE id = :id AND token = :token")
+REMOVE = text(
+    "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys WHERE expires <= :now LIMIT 1000)"
+)
+
+
+class Claim(NamedTuple):
+    """The right to carry a request out, until the lease ends."""
+
+    id: str
+    token: str
+
+
+class Answer(NamedTuple):
+    """An answer as it was given. `status` is None where it was not kept."""
+
+    status: int | None
+    headers: Headers
+    body: bytes
+
+
+class Record(NamedTuple):
+    """What is known of a key that somebody else has."""
+
+    fingerprint: str
+    running: bool
+    """Whether somebody is about to answer: else there is an answer, or it is lost."""
+    answer: Answer
+
+
+class Store:
+    """Keys in the database. Each change is a transaction of its own, but for `mark`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def prepare(self) -> None:
+        """Make the table if it is missing: one process at a time, as with migrations.
+
+        Raises:
+            ConfigurationInvalid: the service may not make tables.
+        """
+        async with self._database.engine.connect() as connection:
+            if await connection.run_sync(lambda plain: inspect(plain).has_table(KEYS.name)):
+                return
+            await connection.rollback()
+            try:
+                await connection.run_sync(_create)
+            except DBAPIError as error:
+                raise ConfigurationInvalid(f"cannot make the table {KEYS.name}: {error.orig}") from error
+
+    async def claim(self, claim: Claim, fingerprint: str, *, lease: float, keep: float) -> Record | None:
+        """Take the key (then there is no record), or see what has become of it."""
+        now = _milliseconds()
+        values = {
+            "id": claim.id,
+            "fingerprint": fingerprint,
+            "token": claim.token,
+            "lease": now + int(lease * 1000),
+            "expires": now + int(keep * 1000),
+            "now": now,
+        }
+        async with self._database.transaction() as session:
+            if (await session.execute(CLAIM, values)).first() is not None:
+                return None
+            found = (await session.execute(FIND, {"id": claim.id})).one()
+        named = json.loads(found.headers or "[]")
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named]
+        running = found.lease > now or not found.done  # not done and past its lease: of another request, so refused
+        return Record(found.fingerprint, running, Answer(found.status, headers, bytes(found.body or b"")))
+
+    async def mark(self, claim: Claim, session: AsyncSession) -> bool:
+        """Note in the transaction of the request itself that it is carried out. False where the key was lost."""
+        return bool((await session.execute(MARK, claim._asdict())).rowcount)  # type: ignore[attr-defined]
+
+    async def keep(self, claim: Claim, answer: Answer) -> None:
+        """Keep the answer."""
+        names = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
+        values = {"status": answer.status, "headers": json.dumps(names), "body": answer.body}
+        async with self._database.transaction() as session:
+            await session.execute(KEEP, {**claim._asdict(), **values})
+
+    async def release(self, claim: Claim) -> None:
+        """Give the key back; where the request has been carried out, only note that there will be no answer."""
+        async with self._database.transaction() as session:
+            await session.execute(RELEASE, claim._asdict())
+            await session.execute(END, claim._asdict())
+
+    async def remove_old(self) -> None:
+        """Remove what is over, some at a time, so that nobody has to wait for it."""
+        removed = 1
+        while removed:
+            async with self._database.transaction() as session:
+                removed = (await session.execute(REMOVE, {"now": _milliseconds()})).rowcount  # type: ignore[attr-defined]
+
+
+def _create(connection: Connection) -> None:
+    with engine.migration_lock(connection):
+        KEYS.metadata.create_all(connection)
+        connection.commit()
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,146 @@
+"""What the tests of the keys share: a slice that counts what it does, in the database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, Header, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy import text
+
+from app.core import context
+from app.core.component import Component, State
+from app.core.database import DatabaseDep
+from app.core.errors import AuthenticationFailed, BusinessRuleViolated, ServiceUnavailable
+from app.core.schema import Schema
+from app.core.telemetry import QueryFinished, listening
+from app.core.versioning import versioned
+
+router = versioned("deeds")
+FAILED: list[object] = []
+
+
+class Deed(Schema):
+    """Something to do."""
+
+    name: str
+    seconds: float = 0.0
+    size: int = 0
+
+
+async def authenticated(x_api_key: Annotated[str, Header()] = "") -> None:
+    """Stands for any authentication: it is a dependency, and tells the context who calls."""
+    request = context.current()
+    if x_api_key.startswith("wrong") or request is None:
+        raise AuthenticationFailed
+    request.principal = x_api_key.partition(" ")[0] or None
+
+
+async def count(database: DatabaseDep, name: str) -> int:
+    """Do it."""
+    async with database.transaction() as session:
+        await session.execute(text("INSERT INTO test_deeds (name) VALUES (:name)"), {"name": name})
+        found: int = await session.scalar(text("SELECT count(*) FROM test_deeds WHERE name = :name"), {"name": name})
+    return found
+
+
+@router.post("", status_code=201)
+@router.post("/mine", status_code=201, dependencies=[Depends(authenticated)])
+@router.put("/put")
+async def do(deed: Deed, database: DatabaseDep, response: Response) -> dict[str, Any]:
+    """Do it, and tell how often it has been done."""
+    times = await count(database, deed.name)
+    await asyncio.sleep(deed.seconds)
+    response.headers["Location"] = f"/api/v1/deeds/{times}"
+    response.headers["ETag"] = f'"{times}"'
+    response.set_cookie("session", "secret")
+    return {"times": times, "filling": "x" * deed.size}
+
+
+@router.post("/slow-start")
+async def start_slowly(deed: Deed, database: DatabaseDep) -> int:
+    """Take some time before it is done."""
+    await asyncio.sleep(deed.seconds)
+    return await count(database, deed.name)
+
+
+@router.post("/rule")
+async def break_a_rule(database: DatabaseDep) -> None:
+    """Do it, then find that it is forbidden."""
+    times = await count(database, "rule")
+    raise BusinessRuleViolated(f"attempt {times}")
+
+
+@router.post("/fail")
+async def fail(deed: Deed, database: DatabaseDep) -> int:
+    """Fail before anything is done, the first time."""
+    if not FAILED:
+        FAILED.append(deed)
+        raise RuntimeError("the first time fails")
+    return await count(database, deed.name)
+
+
+@router.post("/unavailable")
+async def be_unavailable() -> str:
+    """Be unavailable, the first time."""
+    if not FAILED:
+        FAILED.append("unavailable")
+        raise ServiceUnavailable
+    return "done"
+
+
+@router.post("/fail-late")
+async def fail_late(database: DatabaseDep) -> int:
+    """Fail after it is done."""
+    await count(database, "late")
+    raise RuntimeError("too late")
+
+
+@router.post("/sync")
+def do_in_a_thread(deed: Deed) -> str:
+    """An endpoint without async."""
+    return deed.name
+
+
+@router.post("/stream")
+async def stream(request: Request, database: DatabaseDep) -> StreamingResponse:
+    """Read the body by oneself, and answer in parts."""
+    times = await count(database, "stream")
+    received = [part async for part in request.stream()]
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield str(times).encode()
+        for part in received:
+            yield part
+
+    return StreamingResponse(parts())
+
+
+@router.get("/read")
+async def read(database: DatabaseDep) -> int:
+    """Keys mean nothing here."""
+    return await count(database, "read")
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """The statements that have been run."""
+    seen: list[str] = []
+    with listening(QueryFinished, lambda event: seen.append(event.statement)):
+        yield seen
+
+
+@pytest.fixture
+def deeds() -> Component:
+    """The slice, with its table."""
+
+    @asynccontextmanager
+    async def lifespan(state: State) -> AsyncIterator[State]:
+        async with state["database"].engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE IF NOT EXISTS test_deeds (name VARCHAR(100))"))
+        FAILED.clear()
+        yield {}
+
+    return Component(name="deeds", routers=[router], lifespan=lifespan)

@@ -1,0 +1,74 @@
+"""The settings of bearer tokens: whose are believed, and what they have to say."""
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from app.core.settings import CommaSeparated, Group, Secret
+
+SHARED = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""Bytes that a secret needs for each algorithm (RFC 7518, 3.2)."""
+PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]
+
+
+class JwtSettings(Group):
+    """Whose tokens are believed. With neither a secret nor an issuer every token is refused."""
+
+    group: ClassVar[str] = "jwt"
+    issuer: str | None = Field(
+        None, description="The `iss` of tokens; without a secret its keys are found by OpenID Connect discovery."
+    )
+    jwks_url: Url | None = Field(None, description="Where the issuer's keys are; unset: where its discovery says.")
+    secret: Secret | None = Field(
+        None, description="The secret that tokens are signed with, in place of an issuer's keys: 32 bytes at least."
+    )
+    audience: CommaSeparated = Field(
+        (), description="The `aud` that tokens must have, one of these; required with an issuer's keys."
+    )
+    algorithms: CommaSeparated = Field(
+        (), description="The algorithms that are believed; unset: HS256 with a secret, RS256 and ES256 with keys."
+    )
+    leeway: float = Field(30.0, ge=0, le=300, description="Seconds by which clocks may differ.")
+    refresh: float = Field(300.0, gt=0, description="Seconds until the issuer's keys are fetched again.")
+    timeout: float = Field(2.0, gt=0, le=10, description="Seconds that the issuer has to hand over its keys.")
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The algorithms that are believed: never `none`, and never both kinds (RFC 8725, 3.1)."""
+        return self.algorithms or (("HS256",) if self.secret else ("RS256", "ES256"))
+
+    @property
+    def remote(self) -> bool:
+        """Whether the keys are fetched."""
+        return self.secret is None and self.issuer is not None
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        if self.secret and self.jwks_url:
+            raise ValueError("JWT__SECRET and JWT__JWKS_URL exclude each other: unset one of them")
+        if self.secret and str(self.issuer).startswith("https://") and not self.algorithms:
+            raise ValueError(
+                "JWT__SECRET and JWT__ISSUER, an address, are both set: unset the secret to believe the issuer's keys, "
+                "or set JWT__ALGORITHMS to HS256 to believe the secret"
+            )
+        if self.jwks_url and not self.issuer:
+            raise ValueError("JWT__ISSUER is required with JWT__JWKS_URL: it is compared with the tokens' iss")
+        if self.remote and not self.audience:
+            raise ValueError("JWT__AUDIENCE is required: tokens for the issuer's other services would open this one")
+        if self.remote and not self.jwks_url and not str(self.issuer).startswith(("https://", "http://")):
+            raise ValueError("JWT__ISSUER is no URL, so its keys cannot be discovered: set JWT__JWKS_URL")
+        return self
+
+    @model_validator(mode="after")
+    def _algorithms_of_one_kind(self) -> Self:
+        known = SHARED if self.secret else PUBLIC
+        if wrong := [name for name in self.allowed if name not in known]:
+            kind = "a secret" if self.secret else "an issuer's keys"
+            raise ValueError(f"JWT__ALGORITHMS has {', '.join(wrong)}: with {kind} there are {', '.join(known)}")
+        if self.secret:
+            needed = max(SHARED[name] for name in self.allowed)
+            if len(self.secret.get_secret_value().encode()) < needed:
+                raise ValueError(f"JWT__SECRET needs {needed} bytes for {', '.join(self.allowed)} (RFC 7518, 3.2)")
+        return self

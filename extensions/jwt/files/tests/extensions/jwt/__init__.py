@@ -1,0 +1,1 @@
+"""Bearer tokens: whose are believed, whatever the issuer does."""

@@ -1,0 +1,43 @@
+"""Log files: every line in a file of its kind as well, beside standard output."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
+from app.core.component import Check, Component, State
+from app.core.logging import copied_to
+from app.core.service import ServiceSettings
+from app.core.settings import Settings
+from app.core.telemetry import BusinessEvent, SecurityEvent, listening
+from app.extensions.log_files.lines import auditor, sorter
+from app.extensions.log_files.settings import LogFilesSettings
+from app.extensions.log_files.writer import Writer
+
+__all__ = ["LogFilesSettings", "component"]
+
+
+def component(settings: Settings) -> Component:
+    """Writes the files while the service is open."""
+    mine, service = settings.of(LogFilesSettings), settings.of(ServiceSettings)
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        writer = Writer(mine)
+        writer.start()
+        files = {stream: file.append for stream, file in writer.files.items()}
+        audit = auditor(files["audit"], service=service.name, version=service.version)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(copied_to(sorter(files)))
+                stack.enter_context(listening(BusinessEvent, audit))
+                stack.enter_context(listening(SecurityEvent, audit))
+                yield {"log_files": writer}
+        finally:
+            await asyncio.to_thread(writer.close)
+
+    async def probe(state: State) -> None:
+        writer: Writer = state["log_files"]
+        if writer.trouble:
+            raise OSError(writer.trouble)
+
+    return Component(name="log_files", lifespan=lifespan, checks=[Check(name="log_files", probe=probe, critical=False)])

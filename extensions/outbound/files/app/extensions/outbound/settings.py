@@ -1,0 +1,92 @@
+"""The settings of outbound calls: what holds for every service, and what for one."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from app.core.settings import Group
+
+
+class Policy(BaseModel):
+    """How one service is called. Times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+    timeout: float = Field(5.0, gt=0)
+    connect_timeout: float = Field(2.0, gt=0)
+    deadline: float = Field(10.0, gt=0)
+    attempts: int = Field(3, ge=1, le=10)
+    backoff: float = Field(0.1, ge=0)
+    backoff_limit: float = Field(2.0, ge=0)
+    failures: int = Field(5, ge=1)
+    successes: int = Field(2, ge=1)
+    recovery: float = Field(10.0, gt=0)
+    concurrency: int = Field(50, ge=1)
+    patience: float = Field(0.5, ge=0)
+
+
+class OutboundSettings(Group):
+    """What holds for every service that has no setting of its own."""
+
+    group: ClassVar[str] = "outbound"
+    timeout: float = Field(5.0, gt=0, description="Seconds that one attempt may take.")
+    connect_timeout: float = Field(2.0, gt=0, description="Seconds of it that connecting may take.")
+    deadline: float = Field(10.0, gt=0, description="Seconds that a call may take with all attempts and waits.")
+    attempts: int = Field(3, ge=1, le=10, description="Attempts at a call that may be repeated.")
+    backoff: float = Field(
+        0.1, ge=0, description="Seconds before the second attempt at most; twice as many each time, and a random part."
+    )
+    backoff_limit: float = Field(2.0, ge=0, description="Seconds between two attempts at most.")
+    failures: int = Field(5, ge=1, description="Failures in a row that open the circuit breaker.")
+    successes: int = Field(2, ge=1, description="Successes in a row that close it again.")
+    recovery: float = Field(10.0, gt=0, description="Seconds until an open circuit breaker lets one call try.")
+    concurrency: int = Field(50, ge=1, description="Calls to one service at the same time.")
+    patience: float = Field(0.5, ge=0, description="Seconds that a call waits while there are so many.")
+    services: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict,
+        description="What differs for one service, and its address: `OUTBOUND__SERVICES__BILLING__URL`.",
+    )
+    storage_url: str | None = Field(
+        None,
+        repr=False,
+        description="Where all processes share breakers: redis://:password@host:6379/0; unset: each has its own.",
+    )
+    storage_timeout: float = Field(
+        0.3, gt=0, description="Seconds in which the storage has to answer; after that each process has its own."
+    )
+    _policies: dict[str, Policy] = PrivateAttr(default_factory=dict)
+
+    @field_validator("storage_url")
+    @classmethod
+    def _speaks_redis(cls, url: str | None) -> str | None:
+        try:
+            parts = urlsplit(url or "")
+            right = not url or (parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0)
+        except ValueError:
+            right = False
+        if not right:
+            raise ValueError("has to look like redis://:password@host:6379/0")
+        return url or None
+
+    @model_validator(mode="after")
+    def _read_services(self) -> Self:
+        for service, own in self.services.items():
+            try:
+                self._policies[service] = Policy.model_validate({**self._defaults, **own})
+            except ValidationError as error:
+                mistake = error.errors(include_url=False, include_input=False)[0]
+                variable = "__".join(("outbound", "services", service, str(mistake["loc"][0]))).upper()
+                unknown = mistake["type"] == "extra_forbidden"
+                raise ValueError(f"{variable}: {'unknown setting' if unknown else mistake['msg']}") from error
+        return self
+
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        return self.model_dump(include=set(Policy.model_fields))
+
+    def policy(self, service: str) -> Policy:
+        """How a service is called."""
+        return self._policies.get(service) or Policy.model_validate(self._defaults)

@@ -1,0 +1,1 @@
+"""Outbound calls: the other service fails in every way, and this one bears it."""

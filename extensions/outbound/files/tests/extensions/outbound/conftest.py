@@ -1,0 +1,72 @@
+"""The other service, a guarded client of it, and the events of calls."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from app.core.telemetry import BreakerChanged, CallFinished, CallRetried, listening
+from app.extensions.outbound import Client
+from app.extensions.outbound.guard import Guard
+from app.extensions.outbound.settings import Policy
+from app.extensions.outbound.storage import Storage
+from tests.extensions.outbound.other import Other, listening_other
+from tests.extensions.outbound.servers import Server
+
+Connect = Callable[..., Client]
+Connected = Callable[..., Storage]
+
+
+@pytest.fixture
+def other() -> Iterator[Other]:
+    """Another service."""
+    with listening_other() as serving:
+        yield serving
+
+
+@pytest.fixture
+async def connect(other: Other) -> AsyncIterator[Connect]:
+    """`connect(attempts=2)`: a client of the other service by this policy, with waits that a test can afford."""
+    async with AsyncExitStack() as stack:
+
+        def client(**policy: Any) -> Client:
+            quick = {"url": other.url, "timeout": 2.0, "backoff": 0.001, "failures": 100, **policy}
+            made = Client(Guard("billing", Policy(**quick)))
+            stack.push_async_callback(made.http.aclose)
+            return made
+
+        yield client
+
+
+@pytest.fixture
+def told() -> Iterator[list[Any]]:
+    """The events of calls: how they ended, were made again, and what became of the circuit breaker."""
+    events: list[Any] = []
+    with (
+        listening(CallFinished, events.append),
+        listening(CallRetried, events.append),
+        listening(BreakerChanged, events.append),
+    ):
+        yield events
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the test's own, to be broken."""
+    started = Server(tmp_path_factory.mktemp("storage"))
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+async def storages() -> AsyncIterator[Connected]:
+    """Makes connections as each process has its own; `timeout` is one that only a broken server exceeds."""
+    async with AsyncExitStack() as stack:
+
+        def make(server: Server, timeout: float = 10.0) -> Storage:
+            storage = Storage(server.url, timeout, "test")
+            stack.push_async_callback(storage.close)
+            return storage
+
+        yield make

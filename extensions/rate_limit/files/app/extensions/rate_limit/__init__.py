@@ -1,0 +1,44 @@
+"""Rate limit: how often one client, or one key, may call."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.middleware import Middleware
+
+from app.core.component import Component, State
+from app.core.server import ServerSettings
+from app.core.service import ServiceSettings
+from app.core.settings import Settings
+from app.extensions.rate_limit.middleware import RateLimit
+from app.extensions.rate_limit.routes import limited
+from app.extensions.rate_limit.settings import RateLimitSettings
+from app.extensions.rate_limit.shared import Shared
+
+__all__ = ["RateLimitSettings", "component", "limited"]
+
+logger = logging.getLogger(__name__)
+
+
+def component(settings: Settings) -> Component:
+    """Counts in this process, or with a storage for all of them."""
+    mine = settings.of(RateLimitSettings)
+    service = settings.of(ServiceSettings)
+    if mine.enabled is False or (mine.enabled is None and service.environment == "test"):
+        return Component(name="rate_limit")
+    shared = Shared(mine, service.name) if mine.storage_url else None
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        workers = settings.of(ServerSettings).workers
+        if shared is None and workers > 1:
+            logger.warning(
+                "each of the %d processes counts for itself, so the limits are that many times as high: "
+                "set RATE_LIMIT__STORAGE_URL",
+                workers,
+            )
+        yield {}
+        if shared is not None:
+            await shared.close()
+
+    return Component(name="rate_limit", middleware=[Middleware(RateLimit, mine, shared)], lifespan=lifespan)

@@ -1,0 +1,124 @@
+"""The middleware: counts each request for whoever sent it, and refuses those that come too often."""
+
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import blake2b
+from ipaddress import IPv6Network
+from secrets import token_bytes
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.core import context, telemetry
+from app.core.context import RequestContext
+from app.core.errors import RateLimited
+from app.extensions.rate_limit.memory import Memory
+from app.extensions.rate_limit.routes import Routes
+from app.extensions.rate_limit.settings import RateLimitSettings
+from app.extensions.rate_limit.shared import Away, Shared
+from app.extensions.rate_limit.windows import Limit, Verdict
+from app.extensions.rate_limit.windows import limit as limit_of
+
+CREDENTIALS = (b"authorization", b"x-api-key")
+KNOWN = 10_000
+"""Credentials whose owner is remembered."""
+
+
+class Owners:
+    """Whose credentials were found right: the middleware stands before authentication, which tells it afterwards."""
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, str] = {}
+        """By what stands for the credentials: they themselves are not kept."""
+        self._secret = token_bytes(32)
+
+    def digest(self, headers: list[tuple[bytes, bytes]]) -> bytes | None:
+        """What stands for the credentials of a request, if it has some."""
+        for name, value in headers:
+            if name in CREDENTIALS:
+                return blake2b(value, key=self._secret, digest_size=16).digest()
+        return None
+
+    def learn(self, digest: bytes, principal: str | None) -> bool:
+        """Remember whose they are, or that they are nobody's any more. Whether it is somebody new."""
+        if principal is None:
+            self.names.pop(digest, None)
+            return False
+        if self.names.get(digest) == principal:
+            return False
+        if len(self.names) >= KNOWN:
+            self.names.clear()
+        self.names[digest] = principal
+        return True
+
+
+class RateLimit:
+    """Plain ASGI. A request counts for the owner of its credentials, and without (right) ones for its address.
+
+    The first request with new credentials counts for the address, and afterwards for their owner too: so forged ones
+    are limited like any other request from there, and known ones are not, however many callers share an address.
+    """
+
+    def __init__(self, app: ASGIApp, settings: RateLimitSettings, shared: Shared | None) -> None:
+        self.app = app
+        self.shared = shared
+        self.memory = Memory(settings.clients)
+        self.limit = limit_of(settings.per_minute, settings.per_hour)
+        self.exempt = frozenset(settings.exempt)
+        self.below = tuple(f"{path.rstrip('/')}/" for path in settings.exempt)
+        self.owners = Owners()
+        self.routes: Routes | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request.
+
+        Raises:
+            RateLimited: its sender has sent too many.
+        """
+        request = context.current()
+        path: str = scope.get("path", "")
+        if request is None or scope["type"] != "http" or path in self.exempt or path.startswith(self.below):
+            await self.app(scope, receive, send)
+            return
+        limit, counted = self._of(scope, path)
+        credentials = self.owners.digest(scope["headers"])
+        owner = self.owners.names.get(credentials) if credentials else None
+        if limit.windows:
+            client = f"principal {owner}" if owner else f"address {network(request.client)}"
+            await self._count(client + counted, limit, request)
+        await self.app(scope, receive, send)
+        if credentials and self.owners.learn(credentials, request.principal) and limit.windows:
+            await self._hit(f"principal {request.principal}{counted}", limit)
+
+    def _of(self, scope: Scope, path: str) -> tuple[Limit, str]:
+        """The limit of a request, and what sets its counter apart from the client's other ones."""
+        if self.routes is None:
+            self.routes = Routes(scope["app"].routes)
+        own = self.routes.own_limit(scope["method"], path) if self.routes.marked else None
+        return (own.limit, f" {own.template}") if own and own.limit else (self.limit, "")
+
+    async def _count(self, client: str, limit: Limit, request: RequestContext) -> None:
+        # Straight to the memory where nothing is shared: a coroutine more costs as much as the counting.
+        verdict = self.memory.hit(client, limit) if self.shared is None else await self._hit(client, limit)
+        request.headers += limit.headers[verdict.place]
+        request.headers.append((b"ratelimit-remaining", b"%d" % verdict.remaining))
+        request.headers.append((b"ratelimit-reset", b"%d" % verdict.reset))
+        if verdict.retry_after:
+            telemetry.emit(telemetry.SecurityEvent("rate_limited", subject=client, reason=limit.policy))
+            raise RateLimited(headers={"Retry-After": str(verdict.retry_after)})
+
+    async def _hit(self, client: str, limit: Limit) -> Verdict:
+        if self.shared is not None:
+            with suppress(Away):
+                return await self.shared.hit(client, limit)
+        return self.memory.hit(client, limit)
+
+
+@lru_cache(maxsize=10_000)
+def network(address: str) -> str:
+    """The address, or the /64 of an IPv6 one: that is what one caller has."""
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

@@ -1,0 +1,78 @@
+"""The decorator: a function whose results are kept in the cache of the running service."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache as once
+from functools import wraps
+from string import Formatter
+from typing import Any, ParamSpec, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter
+
+from app.extensions.redis.cache import Cache
+from app.extensions.redis.entries import key_for
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_running: list[Cache] = []
+
+
+@contextmanager
+def running(cache: Cache) -> Iterator[None]:
+    """Have every cached function use this cache until the block ends."""
+    _running.append(cache)
+    try:
+        yield
+    finally:
+        _running.remove(cache)
+
+
+def cached(
+    *, ttl: float, key: str, tags: Sequence[str] = ()
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
+    """Keep what an async function returns. Outside a running service it is simply called.
+
+    Args:
+        ttl: seconds.
+        key: names the result by the function's arguments: `"product:{product_id}"`. Every argument that the result
+            depends on has to be in it, the caller's identity too.
+        tags: names of the same kind, under which results are invalidated together.
+
+    Raises:
+        TypeError: the key names no argument of the function, or the function does not say what it returns.
+    """
+
+    def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        signature = inspect.signature(function)
+        used = sorted({name for text in (key, *tags) for _, name, _, _ in Formatter().parse(text) if name is not None})
+        where = getattr(function, "__qualname__", repr(function))
+        for name in used:
+            if name not in signature.parameters:
+                raise TypeError(f"{where} has no argument {name!r}: name those of {signature} in the key and the tags")
+        if signature.return_annotation is signature.empty:
+            raise TypeError(f"{where} does not say what it returns: annotate it, so that it can be read from JSON")
+
+        @once
+        def kind() -> TypeAdapter[T]:  # at the first call, when every name that the annotation uses is defined
+            return TypeAdapter(get_type_hints(function, include_extras=True)["return"])
+
+        @wraps(function)
+        async def from_cache(*args: P.args, **kwargs: P.kwargs) -> T:
+            if not _running:
+                return await function(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            values = {name: bound.arguments[name] for name in used}
+            return await _running[-1].get(
+                key_for(key, **values),
+                lambda: function(*args, **kwargs),
+                ttl=ttl,
+                kind=kind(),
+                tags=[key_for(tag, **values) for tag in tags],
+            )
+
+        return from_cache
+
+    return decorate

@@ -1,0 +1,84 @@
+"""Locks: something is done by one process at a time, wherever the others run."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.core.errors import Conflict, ServiceUnavailable
+from app.extensions.redis.connection import Away, Connection
+
+GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class LockTaken(Conflict):
+    """Somebody else is doing this right now."""
+
+    message = "this is being done already"
+
+
+class LockUnavailable(ServiceUnavailable):
+    """Nobody can tell whether somebody else is doing this."""
+
+    message = "this cannot be done right now, try again"
+
+
+class Locks:
+    """Locks by name, below one namespace."""
+
+    def __init__(self, connection: Connection | None, namespace: str) -> None:
+        self._connection = connection
+        self._namespace = namespace
+        self._give_back = connection.script(GIVE_BACK) if connection else None
+
+    @asynccontextmanager
+    async def hold(self, name: str, *, seconds: float, wait: float = 0.0) -> AsyncIterator[None]:
+        """Be the only one inside a block, for some seconds at most: then the lock ends, and so the block is given up.
+
+        Args:
+            name: what is being done.
+            seconds: how long the block may take.
+            wait: seconds to wait while somebody else does it.
+
+        Raises:
+            LockTaken: somebody else did it all the while.
+            LockUnavailable: there is no server to ask, or it does not answer.
+            TimeoutError: the block took too long.
+        """
+        if self._connection is None or self._give_back is None:
+            raise LockUnavailable
+        key, token, give_up = f"{self._namespace}:lock:{name}", os.urandom(16).hex(), monotonic() + wait
+        while True:
+            ends = asyncio.get_running_loop().time() + seconds  # counted from before the server counts
+            if await self._take(self._connection, key, token, seconds):
+                break
+            if monotonic() >= give_up:
+                raise LockTaken
+            await asyncio.sleep(0.05 * random.uniform(0.5, 1.5))  # noqa: S311  # so that not all ask at once
+        try:
+            async with asyncio.timeout_at(ends):
+                yield
+        finally:
+            with suppress(Away):  # it then ends by itself
+                await self._give_back([key], [token])
+
+    async def _take(self, connection: Connection, key: str, token: str, seconds: float) -> bool:
+        try:
+            return bool(await connection.command("SET", key, token, "NX", "PX", int(seconds * 1000)))
+        except Away as error:
+            raise LockUnavailable from error
+
+
+async def current_locks(request: Request) -> Locks:
+    """The locks of the running service."""
+    locks: Locks = request.state.locks
+    return locks
+
+
+LocksDep = Annotated[Locks, Depends(current_locks)]
+"""`async with locks.hold("report", seconds=30)` in a route."""

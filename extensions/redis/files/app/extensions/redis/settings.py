@@ -1,0 +1,41 @@
+"""The settings of the cache."""
+
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from app.core.settings import Group
+
+
+class RedisSettings(Group):
+    """Where the server is, and how long anybody waits for it."""
+
+    group: ClassVar[str] = "redis"
+    url: str | None = Field(
+        None,
+        repr=False,
+        description="Where the server is: redis://:password@host:6379/0; "
+        "unset: nothing is cached, and nothing can be locked.",
+    )
+    namespace: str | None = Field(None, description="What the keys begin with; unset: the service's name.")
+    timeout: float = Field(
+        0.3, gt=0, description="Seconds in which a connection has to open, and a command to be answered."
+    )
+    connections: int = Field(10, ge=1, description="Connections that a process opens at most.")
+    stale: float = Field(
+        600.0, ge=0, description="Seconds beyond its time for which a value is kept, in case its loader fails."
+    )
+    loading: float = Field(10.0, gt=0, description="Seconds that one loader has before another process tries too.")
+
+    @field_validator("url")
+    @classmethod
+    def _speaks_redis(cls, url: str | None) -> str | None:
+        try:
+            parts = urlsplit(url or "")
+            right = not url or (parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0)
+        except ValueError:
+            right = False
+        if not right:
+            raise ValueError("has to look like redis://:password@host:6379/0")
+        return url or None

@@ -1,0 +1,1 @@
+"""The tests of the cache and the locks, on a real server."""

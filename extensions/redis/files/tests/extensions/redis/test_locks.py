@@ -1,0 +1,97 @@
+"""Locks: one holder at a time, who gives back, and what ends by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.extensions.redis import Locks, LockTaken, LockUnavailable, RedisSettings
+from app.extensions.redis.connection import Connection
+from tests.extensions.redis.servers import Server
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def locks(direct: Connection, namespace: str) -> Locks:
+    """The locks of one process."""
+    return Locks(direct, namespace)
+
+
+@pytest.fixture
+async def others(redis_url: str, namespace: str) -> AsyncIterator[Locks]:
+    """The locks of another process."""
+    connection = Connection(RedisSettings(url=redis_url))
+    yield Locks(connection, namespace)
+    await connection.close()
+
+
+async def test_whoever_comes_second_is_refused_until_the_first_is_done(locks: Locks, others: Locks) -> None:
+    async with locks.hold("report", seconds=5):
+        with pytest.raises(LockTaken):
+            async with others.hold("report", seconds=5):
+                pass
+        async with others.hold("another report", seconds=5):
+            pass
+    async with others.hold("report", seconds=5):
+        pass
+
+
+async def test_whoever_waits_gets_it_next(locks: Locks, others: Locks) -> None:
+    inside = 0
+
+    async def work(locks: Locks) -> None:
+        nonlocal inside
+        async with locks.hold("report", seconds=5, wait=5):
+            inside += 1
+            assert inside == 1
+            await asyncio.sleep(0.02)
+            inside -= 1
+
+    await asyncio.gather(*(work(each) for _ in range(5) for each in (locks, others)))
+
+
+async def test_a_failure_gives_it_back(locks: Locks, others: Locks) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with locks.hold("report", seconds=5):
+            1 / 0  # noqa: B018
+    async with others.hold("report", seconds=5):
+        pass
+
+
+async def test_a_block_ends_no_later_than_its_lock(locks: Locks, others: Locks) -> None:
+    with pytest.raises(TimeoutError):
+        async with locks.hold("report", seconds=0.1):
+            await asyncio.sleep(5)
+    async with others.hold("report", seconds=5):
+        pass
+
+
+async def test_a_lock_that_ran_out_is_not_taken_from_its_next_holder(
+    locks: Locks, others: Locks, direct: Connection, namespace: str
+) -> None:
+    async with locks.hold("report", seconds=5):
+        await direct.command("DEL", f"{namespace}:lock:report")  # as if its time were over
+        holding = asyncio.create_task(hold_for(others, 0.2))
+        await asyncio.sleep(0.05)
+    with pytest.raises(LockTaken):
+        async with locks.hold("report", seconds=5):
+            pass
+    await holding
+
+
+async def test_without_the_server_nobody_gets_it(server: Server) -> None:
+    connection = Connection(RedisSettings(url=server.url))
+    locks = Locks(connection, "test")
+    async with locks.hold("report", seconds=5):
+        server.kill()
+    with pytest.raises(LockUnavailable):
+        async with locks.hold("report", seconds=5):
+            pass
+    await connection.close()
+
+
+async def hold_for(locks: Locks, seconds: float) -> None:
+    """Hold the lock for a moment."""
+    async with locks.hold("report", seconds=5):
+        await asyncio.sleep(seconds)

@@ -1,0 +1,36 @@
+"""The settings of Sentry."""
+
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from app.core.settings import Group
+
+
+class SentrySettings(Group):
+    """Where errors are sent, and as what."""
+
+    group: ClassVar[str] = "sentry"
+    dsn: SecretStr | None = Field(None, description="Where errors are sent; unset: nowhere, and nothing is imported.")
+    environment: str | None = Field(None, description="As what it runs; unset: `SERVICE__ENVIRONMENT`.")
+    release: str | None = Field(None, description="What runs; unset: the service's name and version.")
+    traces_sample_rate: float = Field(
+        0.0, ge=0, le=1, description="The share of requests whose times are sent; 0 costs nothing."
+    )
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for what is not yet sent.")
+
+    @field_validator("dsn")
+    @classmethod
+    def _names_a_project(cls, dsn: SecretStr | None) -> SecretStr | None:
+        if dsn is None or not dsn.get_secret_value():
+            return None
+        try:
+            parts = urlsplit(dsn.get_secret_value())
+            project = parts.path.rpartition("/")[2]
+            right = parts.scheme in {"http", "https"} and parts.hostname and parts.username and parts.port != 0
+        except ValueError:
+            right = False
+        if not (right and project.isdecimal()):
+            raise ValueError("it has to look like https://key@sentry.example.com/1")
+        return dsn

@@ -1,0 +1,55 @@
+"""The settings of tracing."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from app.core.settings import Group
+
+
+class TracingSettings(Group):
+    """Where spans are sent, and how many."""
+
+    group: ClassVar[str] = "tracing"
+    endpoint: str | None = Field(
+        None, description="Where spans are sent, without /v1/traces; unset: nowhere, and nothing is imported."
+    )
+    headers: SecretStr | None = Field(
+        None, description="What the endpoint asks for: name=value, several with commas between them."
+    )
+    sample_rate: float = Field(
+        1.0, ge=0, le=1, description="The share of requests that are recorded, where the caller does not say."
+    )
+    interval: float = Field(5.0, gt=0, description="Seconds between two sendings.")
+    timeout: float = Field(5.0, gt=0, description="Seconds that one sending may take.")
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for what is not yet sent.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str | None) -> str | None:
+        try:
+            parts = urlsplit(endpoint or "")
+            right = not endpoint or (
+                parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and not parts.query
+            )
+        except ValueError:
+            right = False
+        if not right:
+            raise ValueError("has to look like http://collector:4318")
+        return endpoint or None
+
+    @field_validator("headers")
+    @classmethod
+    def _are_pairs(cls, headers: SecretStr | None) -> SecretStr | None:
+        given = headers.get_secret_value() if headers else ""
+        if not all(pair.partition("=")[0].strip() and "=" in pair for pair in given.split(",") if given):
+            raise ValueError("they have to look like name=value,name=value")
+        return headers
+
+    def header_map(self) -> Mapping[str, str]:
+        """The headers by their names."""
+        given = self.headers.get_secret_value() if self.headers else ""
+        pairs = (pair.partition("=") for pair in given.split(",") if pair)
+        return {name.strip().lower(): value.strip() for name, _, value in pairs}

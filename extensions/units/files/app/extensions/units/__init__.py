@@ -1,0 +1,38 @@
+"""Units: quantities in requests and answers. Import `Quantity` and `Unit` from here."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.core.component import Component, State
+from app.core.errors import ConfigurationInvalid
+from app.core.settings import Settings
+from app.extensions.units import conversion
+from app.extensions.units.conversion import UnitIncompatible, UnitUnknown
+from app.extensions.units.quantity import Quantity, Unit
+from app.extensions.units.settings import UnitsSettings
+
+__all__ = ["Quantity", "Unit", "UnitIncompatible", "UnitUnknown", "UnitsSettings", "component"]
+
+
+def component(settings: Settings) -> Component:
+    """Loads the table of units where a field declares one, and checks these: no request has to wait for it."""
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        if settings.of(UnitsSettings).preload:
+            await asyncio.to_thread(_check_all)
+        yield {}
+
+    return Component(name="units", lifespan=lifespan)
+
+
+def _check_all() -> None:
+    wrong = []
+    for unit in sorted(Unit.declared):
+        try:
+            conversion.check(unit)
+        except UnitUnknown:
+            wrong.append(f"a field is declared in {unit}, and there is no such unit")
+    if wrong:
+        raise ConfigurationInvalid(*wrong)

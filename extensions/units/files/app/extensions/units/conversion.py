@@ -1,0 +1,81 @@
+"""Conversion between units, by pint: loaded when it is first needed, and never given a text that was not checked."""
+
+import re
+from decimal import Decimal
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from app.core.errors import ValidationFailed
+
+NAME = r"[A-Za-zµμΩ°%]{1,24}(?:_[A-Za-z]{1,24}){0,2}"
+POWER = r"(?:(?:\^|\*\*)-?[1-9])?"
+UNIT = f"{NAME}{POWER}(?:[*/]{NAME}{POWER})" + "{0,3}"
+"""`kg`, `m/s`, `kg*m^2/s^2`: names and small powers, and nothing that computes."""
+
+_UNIT = re.compile(UNIT)
+_MOST = 2000
+_seen: set[tuple[str, str]] = set()
+_lock = Lock()
+
+
+class UnitUnknown(ValidationFailed):
+    """There is no such unit."""
+
+    message = "names no unit that is known"
+
+
+class UnitIncompatible(ValidationFailed):
+    """The unit measures something else."""
+
+    message = "is in a unit that measures something else"
+
+
+@cache
+def registry() -> Any:
+    """The one table of units. Its numbers are decimals: 2.3 t are 2300 kg, and not 2299.9999999999995."""
+    from pint import UnitRegistry  # half a second that a service without units saves
+
+    return UnitRegistry(non_int_type=Decimal)
+
+
+def convert(value: Decimal, unit: str, target: str) -> Decimal:
+    """The value in another unit.
+
+    Raises:
+        UnitUnknown: one of the units does not exist.
+        UnitIncompatible: they measure different things.
+    """
+    if unit == target:
+        return value
+    with _lock:  # pint is not made for threads
+        _forget((unit, target))
+        table = registry()
+        parsed = [_parsed(table, name) for name in (unit, target)]
+        try:
+            return Decimal(table.Quantity(value, parsed[0]).to(parsed[1]).magnitude)
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            raise UnitIncompatible from error
+
+
+def check(unit: str) -> None:
+    """Raise `UnitUnknown` where there is no such unit."""
+    with _lock:
+        _parsed(registry(), unit)
+
+
+def _parsed(table: Any, unit: str) -> Any:
+    if len(unit) > 100 or not _UNIT.fullmatch(unit):
+        raise UnitUnknown
+    try:
+        return table.parse_units(unit)
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise UnitUnknown from error
+
+
+def _forget(pair: tuple[str, str]) -> None:
+    """pint keeps every unit that it was ever asked for: who sends ever other ones would fill the memory."""
+    if pair not in _seen and len(_seen) >= _MOST:
+        _seen.clear()
+        registry.cache_clear()
+    _seen.add(pair)

@@ -1,0 +1,16 @@
+"""The settings of units."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from app.core.settings import Group
+
+
+class UnitsSettings(Group):
+    """When the table of units is loaded: it takes half a second."""
+
+    group: ClassVar[str] = "units"
+    preload: bool = Field(
+        default=True, description="Whether the table of units is loaded at the start, or when it is first needed."
+    )

@@ -1,0 +1,40 @@
+"""Uploads: files that clients send, checked while they come in. Import `routes` or `UploadsDep` from here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+
+from app.core.component import Check, Component, State
+from app.core.settings import Settings
+from app.extensions.uploads.directory import Directory
+from app.extensions.uploads.receiving import Batch, FileResult, Uploads, UploadsDep
+from app.extensions.uploads.routes import routes
+from app.extensions.uploads.settings import UploadsSettings
+from app.extensions.uploads.storage import Record, Storage
+
+__all__ = ["Batch", "FileResult", "Record", "Uploads", "UploadsDep", "UploadsSettings", "component", "routes"]
+
+
+def component(settings: Settings) -> Component:
+    """Opens the storage. It has no routes: a slice that wants some calls `routes`, and says who may use them."""
+    mine = settings.of(UploadsSettings)
+    storage = _storage(mine)
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        if isinstance(storage, Directory):
+            await to_thread.run_sync(storage.prepare)
+        yield {"uploads": Uploads(mine, storage)}
+
+    # Not critical: what has nothing to do with files is served on.
+    check = Check(name="uploads", probe=lambda _: storage.probe(), critical=False, timeout=3.0)
+    return Component(name="uploads", lifespan=lifespan, checks=[check])
+
+
+def _storage(settings: UploadsSettings) -> Storage:
+    if not settings.bucket:
+        return Directory(settings.directory)
+    from app.extensions.uploads.bucket import Bucket  # its client takes a while to import
+
+    return Bucket(settings)

@@ -1,0 +1,136 @@
+"""Files in a bucket of an S3-compatible store: one object each, which carries its record along."""
+
+import asyncio
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from tempfile import TemporaryFile
+from typing import Any
+
+import obstore
+from anyio import to_thread
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from app.extensions.uploads.errors import StorageFailed, UploadNotFound, of_disk
+from app.extensions.uploads.settings import UploadsSettings
+from app.extensions.uploads.storage import BLOCK, Draft, Record
+
+AT_ONCE = 4
+"""Files that are sent at once: each is in memory meanwhile."""
+RECORD = "record"
+
+
+class BucketDraft(Draft):
+    """A file without a name on this machine's disk, which is gone with its process, until it is sent in one request.
+
+    An object that is sent in parts would carry no checksum, and leave the parts where the process is killed.
+    """
+
+    def __init__(self, bucket: "Bucket", upload_id: str) -> None:
+        super().__init__(TemporaryFile())  # noqa: SIM115  # closed by discard
+        self.bucket = bucket
+        self.upload_id = upload_id
+
+    async def keep(self, record: Record) -> None:
+        """Send it."""
+        await self.flush()
+        async with self.bucket.sending:
+            content = await to_thread.run_sync(self._read)
+            await self.bucket.send(self.upload_id, record, content)
+
+    def _read(self) -> bytes:
+        self.file.seek(0)
+        return self.file.read()
+
+    def discard(self) -> None:
+        """Leave nothing of it on this machine."""
+        with suppress(OSError):
+            self.file.close()
+
+
+class Bucket:
+    """A client of the store. It tries again by itself, once."""
+
+    def __init__(self, settings: UploadsSettings) -> None:
+        self.prefix = settings.prefix
+        self.sending = asyncio.Semaphore(AT_ONCE)
+        seconds = timedelta(seconds=settings.timeout)
+        key = {}
+        if settings.secret_key is not None:
+            key = {"access_key_id": settings.access_key, "secret_access_key": settings.secret_key.get_secret_value()}
+        if settings.endpoint:
+            key["endpoint"] = settings.endpoint
+        self.store = S3Store(
+            settings.bucket,
+            region=settings.region,
+            client_options={
+                "timeout": seconds,
+                "connect_timeout": min(seconds, timedelta(seconds=3)),
+                "allow_http": (settings.endpoint or "").startswith("http://"),
+            },
+            retry_config={"max_retries": 1, "retry_timeout": seconds},
+            **key,  # type: ignore[arg-type]  # its keywords
+        )
+
+    async def draft(self, upload_id: str) -> Draft:
+        """Begin a file."""
+        try:
+            return await to_thread.run_sync(BucketDraft, self, upload_id)
+        except OSError as error:
+            raise of_disk(error) from error
+
+    async def send(self, upload_id: str, record: Record, content: bytes) -> None:
+        """Store a whole file.
+
+        Raises:
+            StorageFailed: the store did not take it.
+        """
+        told = urlsafe_b64encode(record.model_dump_json().encode()).decode()
+        attributes = {"Content-Type": record.media_type, "Content-Disposition": "attachment", RECORD: told}
+        try:
+            await obstore.put_async(
+                self.store, self.prefix + upload_id, content, attributes=attributes, use_multipart=False
+            )
+        except (BaseError, OSError) as error:
+            raise StorageFailed from _in_short(error)
+
+    async def find(self, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
+        """A file with its content."""
+        try:
+            found = await obstore.get_async(self.store, self.prefix + upload_id)
+        except FileNotFoundError:
+            raise UploadNotFound from None
+        except (BaseError, OSError) as error:
+            raise StorageFailed from _in_short(error)
+        record = Record.model_validate_json(urlsafe_b64decode(found.attributes[RECORD]))
+
+        async def content() -> AsyncIterator[bytes]:
+            async for data in found.stream(min_chunk_size=BLOCK):
+                yield bytes(data)
+
+        return record, content()
+
+    async def delete(self, upload_id: str) -> None:
+        """Remove a file."""
+        try:
+            await obstore.delete_async(self.store, self.prefix + upload_id)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise StorageFailed from _in_short(error)
+
+    async def probe(self) -> Mapping[str, Any]:
+        """Whether the bucket answers."""
+        try:
+            async for _ in obstore.list(self.store, self.prefix, chunk_size=1):
+                break
+        except (BaseError, OSError) as error:
+            raise StorageFailed from _in_short(error)
+        return {}
+
+
+def _in_short(error: Exception) -> Exception:
+    """The error without the dump of the client's insides, which is forty lines."""
+    return ConnectionError(str(error).partition("\n\nDebug source")[0])

@@ -1,0 +1,129 @@
+"""The routes of a slice that takes files: sent as a form, read back as attachments."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request, Response
+from fastapi.params import Depends as Dependency
+from fastapi.responses import StreamingResponse
+
+from app.core import context
+from app.core.endpoints import Router
+from app.core.errors import ServiceError, problems
+from app.core.versioning import versioned
+from app.extensions.uploads.errors import (
+    REFUSALS,
+    FilesMissing,
+    FilesRefused,
+    FilesTooMany,
+    FormExpected,
+    FormUnreadable,
+    StorageFailed,
+    StorageFull,
+    UploadNotFound,
+)
+from app.extensions.uploads.names import attachment
+from app.extensions.uploads.receiving import Batch, UploadsDep
+
+ENVELOPE = 65_536
+"""Bytes that the headers of the parts may take."""
+UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                }
+            }
+        },
+    }
+}
+_WHOLE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Dependency] = ()) -> Router:
+    """The routes of a slice: `POST /api/v1/{name}` takes files, `GET /api/v1/{name}/{id}` gives one back.
+
+    Args:
+        name: the last part of the prefix, and the tag in the docs.
+        write: the dependencies of the first: who may store files here.
+        read: the dependencies of the second: who may read each of them.
+    """
+    router = versioned(name)
+
+    @router.post(
+        "",
+        status_code=201,
+        dependencies=[*write, Depends(_make_room)],
+        responses={
+            207: {"model": Batch, "description": "Some of the files were not stored."},
+            **problems(*REFUSALS, FormExpected, FormUnreadable, FilesMissing, FilesTooMany, FilesRefused),
+            **problems(StorageFull, StorageFailed),
+        },
+        openapi_extra=_FORM,
+    )
+    async def upload(request: Request, response: Response, uploads: UploadsDep) -> Batch:
+        """Store the files of a form; each has a result."""
+        try:
+            batch = await uploads.receive(request)
+        except ServiceError:
+            _hang_up()
+            raise
+        if not batch.complete:
+            _hang_up()
+        if not batch.stored:
+            raise _refusal(batch)
+        if len(batch.stored) < len(batch.files):
+            response.status_code = 207
+        return batch
+
+    @router.get(
+        "/{upload_id}",
+        dependencies=[*read],
+        responses={**_WHOLE, **problems(UploadNotFound, StorageFailed)},
+        response_class=StreamingResponse,
+    )
+    async def download(upload_id: UploadId, uploads: UploadsDep) -> StreamingResponse:
+        """Give a file back, to be saved and not to be shown."""
+        record, content = await uploads.find(upload_id)
+        headers = {
+            "Content-Disposition": attachment(record.name),
+            "Content-Length": str(record.size),
+            "ETag": f'"{record.sha256}"',
+        }
+        return StreamingResponse(content, media_type=record.media_type, headers=headers)
+
+    return router
+
+
+async def _make_room(uploads: UploadsDep) -> None:
+    """Let this request have a larger body than others, and more time for it."""
+    current = context.current()
+    if current:
+        current.body_limit = uploads.settings.files * uploads.settings.file_limit + ENVELOPE
+        current.body_seconds = uploads.settings.seconds
+
+
+def _hang_up() -> None:
+    """End the connection with the answer: what is left of the body will not be read."""
+    if current := context.current():
+        current.headers.append((b"connection", b"close"))
+
+
+def _refusal(batch: Batch) -> ServiceError:
+    """The error where nothing was stored: that of the file, if there is but one."""
+    errors = [
+        {"field": f"files.{file.position}", "message": file.message or "", "code": file.code or ""}
+        for file in batch.files
+    ]
+    if not errors:
+        return FilesMissing()
+    if len(errors) > 1:
+        return FilesRefused(errors=errors)
+    kind = next(refusal for refusal in REFUSALS if refusal.code == errors[0]["code"])
+    return kind(errors[0]["message"], errors=errors)

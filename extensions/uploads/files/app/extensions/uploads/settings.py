@@ -1,0 +1,49 @@
+"""The settings of uploads: what is taken, and where it is stored."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from app.core.settings import CommaSeparated, Group
+from app.extensions.uploads.kinds import KINDS
+
+
+def _known(types: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := sorted(set(types) - set(KINDS)):
+        raise ValueError(f"{', '.join(unknown)} has no signature here: name some of {', '.join(KINDS)}")
+    return types
+
+
+class UploadsSettings(Group):
+    """What is taken, and where it is stored."""
+
+    group: ClassVar[str] = "uploads"
+    types: Annotated[CommaSeparated, AfterValidator(_known)] = Field(
+        ("pdf", "png", "jpg", "jpeg", "gif", "webp", "txt", "csv"),
+        description="Extensions that are taken; the content has to be of the kind that they promise. "
+        "Also known: `mp4`, `zip`, `docx`, `xlsx`, `json`.",
+    )
+    file_limit: int = Field(10_485_760, ge=1, description="The largest file in bytes.")
+    files: int = Field(10, ge=1, le=1000, description="The most files in one request.")
+    seconds: float = Field(300.0, gt=0, description="Seconds in which the files of one request have to arrive.")
+    directory: Path = Field(Path("var/uploads"), description="Where files are stored, unless a bucket is named.")
+    bucket: str | None = Field(
+        None, description="The bucket of an S3-compatible store; unset: files go to the directory."
+    )
+    prefix: str = Field("uploads/", pattern=r"^([\w.-]+/)*$", description="What names in the bucket begin with.")
+    endpoint: str | None = Field(
+        None, pattern=r"^(https?://.+)?$", description="The URL of the store; unset: Amazon's."
+    )
+    region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
+    access_key: str | None = Field(
+        None, description="The id of the key to the bucket; unset: what the `AWS_` variables or the machine's role say."
+    )
+    secret_key: SecretStr | None = Field(None, description="The secret of the key to the bucket.")
+    timeout: float = Field(10.0, gt=0, description="Seconds that one request to the store may take.")
+
+    @model_validator(mode="after")
+    def _a_whole_key(self) -> Self:
+        if bool(self.access_key) != bool(self.secret_key):
+            raise ValueError("UPLOADS__ACCESS_KEY and UPLOADS__SECRET_KEY go together: set both, or neither")
+        return self

@@ -1,0 +1,88 @@
+"""Jobs in a PostgreSQL, the service's own or another one."""
+
+import saq.queue.postgres
+from psycopg import Error
+from psycopg_pool import AsyncConnectionPool
+from saq.job import Status
+from saq.utils import now_seconds
+
+from app.extensions.worker.queues import Queue, Waiting, patiently
+
+TIMEOUT = 5
+"""Seconds to open a connection, and to get one."""
+LOOK = 0.5
+"""Seconds between two looks for jobs. LISTEN would be quicker, but a connection that died unnoticed hears nothing."""
+LOCK = 7_302_114_502
+"""The key of the advisory lock under which the tables are made."""
+
+FORGET = "DELETE FROM saq_jobs WHERE key = %s AND status IN ('aborted', 'complete', 'failed')"
+CLEAN_JOBS = "DELETE FROM saq_jobs WHERE expire_at <= EXTRACT(EPOCH FROM NOW())"
+CLEAN_STATS = "DELETE FROM saq_stats WHERE expire_at <= EXTRACT(EPOCH FROM NOW())"
+HELD = "SELECT job, status FROM saq_jobs WHERE queue = %s AND status IN ('active', 'aborting')"
+SWAP = "UPDATE saq_jobs SET job = %s, status = %s, scheduled = %s, expire_at = %s WHERE key = %s AND job = %s"
+
+
+class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
+    """SAQ's queue on PostgreSQL."""
+
+    failures = (Error, OSError)
+
+    @classmethod
+    def at(cls, url: str, name: str) -> "PostgresQueue":
+        """A queue on the server of this URL."""
+        pool = AsyncConnectionPool(
+            url,
+            min_size=0,
+            max_size=5,
+            timeout=TIMEOUT,
+            kwargs={"connect_timeout": TIMEOUT},
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        return cls(pool, name=name)
+
+    async def connect(self) -> None:
+        """Open the pool, and make SAQ's tables where they are missing."""
+        await self.pool.open()
+        await super().connect()
+
+    async def disconnect(self) -> None:
+        """Close the pool."""
+        await super().disconnect()
+        await self.pool.close()
+
+    async def init_db(self) -> None:
+        """Make the tables, one process at a time: of two that start at once SAQ lets the second go on without them."""
+        async with self.pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            await super().init_db()
+
+    async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
+        """The next job, or nothing for now."""
+        return await patiently(self._take())
+
+    async def _take(self) -> Waiting | None:
+        await self.connect()
+        return await super().dequeue(poll_interval=LOOK)
+
+    async def _enqueue(self, job: Waiting) -> Waiting | None:
+        """Enqueue a job. SAQ's own gives the key of one that failed after a retry free only in the next second."""
+        if not job.scheduled:
+            async with self.pool.connection() as connection:
+                await connection.execute(FORGET, [job.key])
+        return await super()._enqueue(job)
+
+    async def _held(self) -> list[tuple[Waiting, bytes]]:
+        async with self.pool.connection() as connection:
+            await connection.execute(CLEAN_JOBS)
+            await connection.execute(CLEAN_STATS)
+            rows = await (await connection.execute(HELD, [self.name])).fetchall()
+        found = [(self.deserialize(bytes(payload), status), bytes(payload)) for payload, status in rows]
+        return [(job, payload) for job, payload in found if job]
+
+    async def _swap(self, job: Waiting, stored: bytes) -> bool:
+        scheduled = int(now_seconds())
+        expires = None if job.status is Status.QUEUED else scheduled + job.ttl
+        async with self.pool.connection() as connection:
+            values = [self.serialize(job), job.status, scheduled, expires, job.key, stored]
+            return (await connection.execute(SWAP, values)).rowcount == 1

@@ -1,0 +1,78 @@
+"""Jobs in a server that speaks Redis' protocol."""
+
+import logging
+
+import saq.queue.redis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+from saq.job import Status
+
+from app.extensions.worker.queues import Queue, Waiting, patiently
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 5.0
+"""Seconds that a server has to answer, and to open a connection."""
+LOOK = 2.0
+"""Seconds that the server holds a worker's question for a job; less than the time that it has to answer."""
+
+SWAP = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('LREM', KEYS[2], 0, KEYS[1])
+redis.call('LREM', KEYS[3], 0, KEYS[1])
+if ARGV[3] == '0' then
+  redis.call('SET', KEYS[1], ARGV[2])
+  redis.call('ZADD', KEYS[4], 0, KEYS[1])
+  redis.call('RPUSH', KEYS[3], KEYS[1])
+else
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+  redis.call('ZREM', KEYS[4], KEYS[1])
+end
+return 1
+"""
+
+
+class RedisQueue(Queue, saq.queue.redis.RedisQueue):
+    """SAQ's queue on Redis."""
+
+    failures = (RedisError, OSError)
+
+    @classmethod
+    def at(cls, url: str, name: str) -> "RedisQueue":
+        """A queue on the server of this URL; a restart of it is waited for."""
+        patience = Retry(ExponentialBackoff(cap=1.0, base=0.1), 5)
+        client = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=patience)
+        return cls(client, name=name)
+
+    async def disconnect(self) -> None:
+        """Close every connection. SAQ's own first speaks to the server, which may be gone."""
+        await self.redis.aclose()
+        await self.redis.connection_pool.disconnect()
+
+    async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
+        """The next job, or nothing for now."""
+        return await patiently(super().dequeue(LOOK))
+
+    async def advise(self) -> None:
+        """Warn where a restart, or a full memory, would lose jobs."""
+        try:
+            facts = await self.redis.info()
+        except self.failures:
+            return  # not there, or a provider that tells nothing
+        if not facts.get("aof_enabled"):
+            logger.warning("the server of WORKER__URL keeps nothing on disk: a restart loses jobs (appendonly yes)")
+        if facts.get("maxmemory_policy", "noeviction") != "noeviction":
+            logger.warning("the server of WORKER__URL evicts: a full one loses jobs (maxmemory-policy noeviction)")
+
+    async def _held(self) -> list[tuple[Waiting, bytes]]:
+        names = await self.redis.lrange(self._active, 0, -1)
+        payloads = await self.redis.mget(names)
+        found = [(self.deserialize(payload), payload) for payload in payloads if isinstance(payload, bytes)]
+        return [(job, payload) for job, payload in found if job]
+
+    async def _swap(self, job: Waiting, stored: bytes) -> bool:
+        keys = [job.id, self._active, self._queued, self._incomplete]
+        ttl = 0 if job.status is Status.QUEUED else job.ttl
+        return bool(await self.redis.eval(SWAP, len(keys), *keys, stored, self.serialize(job), ttl))

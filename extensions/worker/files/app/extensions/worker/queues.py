@@ -1,0 +1,160 @@
+"""The queues that jobs wait in: SAQ's, with what they lack for an outage, and with their news told to telemetry."""
+
+import asyncio
+import logging
+import warnings
+from abc import abstractmethod
+from collections.abc import Awaitable, Mapping
+from time import monotonic
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import saq
+from saq.job import Status
+from saq.utils import now
+
+from app.core import telemetry
+from app.extensions.worker.declaring import Call, Job
+from app.extensions.worker.settings import WorkerSettings
+
+Waiting = saq.Job
+"""A job on its way: with its arguments, and with how often it has been tried."""
+logger = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds between two looks whether the queue is back."""
+
+
+class Seldom(logging.Filter):
+    """Lets a warning of SAQ's pass once a minute: during an outage it has some every second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged."""
+        if record.msg == "Error processing job %s":
+            return False  # with every argument; ours is without
+        due = monotonic() - self._last.get(record.msg, float("-inf")) >= 60
+        if due:
+            self._last[record.msg] = monotonic()
+        return due
+
+
+class Queue(saq.Queue):
+    """What is common to the queues of all servers."""
+
+    failures: ClassVar[tuple[type[Exception], ...]]
+    """What it raises where its server cannot be reached."""
+    heartbeat: int
+    keep_failed: int
+    _silent: dict[str, tuple[int, float]]
+    """What was held at the last look: when it was touched, and since when it has been silent."""
+
+    @classmethod
+    @abstractmethod
+    def at(cls, url: str, name: str) -> "Queue":
+        """A queue on the server of this URL."""
+
+    def waiting(
+        self, job: Job[Any], call: Call, *, key: str | None, scheduled: int, meta: Mapping[str, Any]
+    ) -> Waiting:
+        """A job as SAQ takes it. The timeout is ours: SAQ's lets a sweep repeat what is being given up."""
+        return Waiting(
+            function=job.name,
+            kwargs=call.arguments,
+            queue=self,
+            key=f"{job.name}:{key or uuid4().hex}",
+            timeout=0,
+            heartbeat=self.heartbeat,
+            retries=job.tries,
+            ttl=self.keep_failed,
+            retry_delay=job.delay,
+            retry_backoff=job.longest_delay,
+            scheduled=scheduled,
+            queued=now(),
+            status=Status.QUEUED,
+            meta=dict(meta),
+        )
+
+    async def advise(self) -> None:
+        """Warn of a server that may lose jobs."""
+
+    async def finish(
+        self, job: Waiting, status: Status, *, result: Any = None, error: str | None = None, **more: Any
+    ) -> None:
+        """End a job, and tell so."""
+        await super().finish(job, status, result=result, error=error, **more)
+        self._tell_end(job)
+
+    async def sweep(self, lock: int = 60, abort: float = 5.0) -> list[str]:  # noqa: ARG002  # as SAQ calls it
+        """Begin anew what dead workers have left: what nobody has touched for the heartbeat's time, by this clock.
+
+        SAQ's own goes by the clocks of others, takes what an outage kept from being touched for left behind, and can
+        end or repeat what its worker finishes meanwhile.
+        """
+        known, self._silent = self._silent, {}  # where the next line fails, the silence begins anew
+        swept = []
+        for job, stored in await self._held():
+            touched, since = known.get(job.key, (None, 0.0))
+            if touched != job.touched:
+                since = monotonic()
+            self._silent[job.key] = (job.touched, since)
+            if monotonic() - since >= self.heartbeat and await self._take_back(job, stored):
+                swept.append(job.key)
+        return swept
+
+    async def _take_back(self, job: Waiting, stored: bytes) -> bool:
+        job.status = Status.QUEUED if job.retryable else Status.ABORTED
+        job.error, job.started, job.touched = "its worker was not heard of", 0, now()
+        if not await self._swap(job, stored):
+            return False  # its worker lives
+        outcome = "begun anew" if job.status is Status.QUEUED else "given up"
+        logger.warning("a worker was not heard of: its job %s is %s", job.function, outcome, extra={"key": job.key})
+        if job.status is Status.ABORTED:
+            self._tell_end(job)
+        return True
+
+    def _tell_end(self, job: Waiting) -> None:
+        duration = max(0, now() - job.meta.get("began", job.queued)) / 1000
+        telemetry.emit(telemetry.JobFinished(job.function, job.status.value, duration, job.attempts))
+
+    @abstractmethod
+    async def _held(self) -> list[tuple[Waiting, bytes]]:
+        """What workers have taken, each with how it is stored."""
+
+    @abstractmethod
+    async def _swap(self, job: Waiting, stored: bytes) -> bool:
+        """Store a job that is queued or ended in place of how it was stored; false if that is not so any more."""
+
+
+async def patiently(taking: Awaitable[Waiting | None]) -> Waiting | None:
+    """Take a job, or wait a little where the queue cannot be reached: SAQ asks again at once."""
+    try:
+        return await taking
+    except Exception as error:  # noqa: BLE001  # told below, once a minute
+        logging.getLogger("saq").warning("the queue cannot be reached: %r", error)
+        await asyncio.sleep(PAUSE)
+        return None
+
+
+def open_queue(url: str, name: str, settings: WorkerSettings) -> Queue:
+    """A queue on the server of this URL. Nothing is connected yet."""
+    queue = _kind(url).at(url, name)
+    queue.heartbeat, queue.keep_failed, queue._silent = settings.heartbeat, settings.keep_failed, {}
+    return queue
+
+
+def _kind(url: str) -> type[Queue]:
+    for noisy in ("saq", "psycopg.pool"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger(noisy).filters = [Seldom()]
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"saq\.")  # SETEX, iscoroutinefunction
+    if url.startswith("redis"):
+        from app.extensions.worker.on_redis import RedisQueue  # 0.2 s, as the other one: only what is used
+
+        return RedisQueue
+    from app.extensions.worker.on_postgres import PostgresQueue
+
+    return PostgresQueue

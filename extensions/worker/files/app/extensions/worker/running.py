@@ -1,0 +1,136 @@
+"""The process that carries jobs out, and the one that gives failed ones another chance."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import saq
+from croniter import croniter  # type: ignore[import-untyped]
+from saq.job import Status
+from saq.types import Context
+
+from app.core import context, telemetry
+from app.core.component import State
+from app.core.context import RequestContext
+from app.extensions.worker.declaring import Job, declared
+from app.extensions.worker.queues import Queue, Waiting
+from app.extensions.worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+NEVER = 1_000_000_000
+"""Seconds between two looks for jobs to abort: nobody asks for that."""
+
+
+class Worker(saq.Worker[Context]):
+    """SAQ's worker, for the jobs that were declared."""
+
+    def __init__(self, queue: Queue, settings: WorkerSettings, state: State) -> None:
+        super().__init__(
+            queue,
+            [],
+            concurrency=settings.concurrency,
+            timers={"schedule": 1, "worker_info": 10, "sweep": max(1, settings.heartbeat // 3), "abort": NEVER},
+            shutdown_grace_period_s=settings.shutdown_timeout,
+            metadata={"host": socket.gethostname(), "process": os.getpid()},
+        )
+        self.queue: Queue = queue
+        self.functions = {name: self._function(job) for name, job in declared().items()}
+        self._state = state
+        self._pulse = settings.heartbeat / 3
+        self._busy: set[asyncio.Task[Any] | None] = set()
+
+    async def schedule(self, lock: int = 1) -> None:
+        """Enqueue the next run of each job that begins by itself, and move to the queue what is due."""
+        for job in declared().values():
+            if job.every is not None:
+                due = int(croniter(job.every, datetime.now(UTC)).get_next())
+                await self.queue.enqueue(self.queue.waiting(job, job.later(), key="every", scheduled=due, meta={}))
+        await self.queue.schedule(lock)
+
+    async def stop(self) -> None:
+        """Take no more jobs, and wait for those that run. SAQ's own would wait for the idle ones as well."""
+        self.event.set()
+        for task in self.tasks - self._busy:
+            task.cancel()
+        await super().stop()
+
+    async def _before_process(self, ctx: Context) -> None:
+        job = ctx["job"]
+        self._busy.add(asyncio.current_task())
+        job.meta.setdefault("began", job.started)
+        origin = job.meta.get("headers", {})
+        request = RequestContext()
+        request.identify(*(origin.get(name, "").encode() for name in ("X-Correlation-ID", "traceparent")))
+        request.principal = job.meta.get("principal")
+        context.enter(request)  # this task is for one job
+
+    async def _after_process(self, ctx: Context) -> None:
+        del ctx
+        self._busy.discard(asyncio.current_task())
+
+    def _function(self, job: Job[Any]) -> Callable[..., Awaitable[None]]:
+        async def run(ctx: Context, /, **arguments: Any) -> None:
+            mine = ctx["job"]
+            try:
+                async with beating(mine, self._pulse), asyncio.timeout(job.timeout):
+                    await job.run(self._state, arguments)
+            except asyncio.CancelledError:
+                mine.attempts -= 1  # the worker stops: this was no try
+                logger.warning("job %s was interrupted, and is begun anew", job.name)
+                raise
+            except Exception as error:
+                level = logging.WARNING if mine.retryable else logging.ERROR
+                logger.log(level, "job %s failed (try %d of %d)", job.name, mine.attempts, job.tries, exc_info=error)
+                telemetry.emit(telemetry.JobFailed(job.name, error, mine.attempts, mine.retryable))
+                raise
+            mine.ttl = -1  # what is done is not kept
+
+        return run
+
+
+@asynccontextmanager
+async def beating(job: Waiting, pulse: float) -> AsyncIterator[None]:
+    """Say every `pulse` seconds that the job is being worked on."""
+    done = asyncio.Event()
+
+    async def beat() -> None:
+        while not done.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), pulse)
+                return
+            try:
+                await job.update()
+            except Exception as error:  # noqa: BLE001  # an outage, told once a minute
+                logging.getLogger("saq").warning("the queue cannot be told that a job goes on: %r", error)
+
+    beats = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        done.set()
+        await beats  # never cut off halfway: what it writes must not come after the job's end
+
+
+async def work(queue: Queue, settings: WorkerSettings, state: State) -> None:
+    """Carry jobs out until the process is told to stop."""
+    worker = Worker(queue, settings, state)
+    await queue.advise()
+    logger.info("the worker starts", extra={"jobs": sorted(declared()), "queue": queue.name})
+    await worker.start()
+    logger.info("the worker has stopped")
+
+
+async def try_again(queue: Queue) -> None:
+    """Enqueue all jobs once more that failed for good and are still kept."""
+    await queue.connect()
+    failed = [job async for job in queue.iter_jobs([Status.FAILED, Status.ABORTED])]
+    for job in failed:
+        job.attempts = 0
+        await queue.retry(job, error=job.error)
+    logger.info("%d failed jobs are tried again", len(failed))

@@ -1,0 +1,51 @@
+"""The settings of background jobs."""
+
+import re
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from app.core.engine import DatabaseSettings
+from app.core.settings import Group, Settings
+
+
+class WorkerSettings(Group):
+    """Where jobs wait, and how a worker carries them out."""
+
+    group: ClassVar[str] = "worker"
+    url: str | None = Field(
+        None,
+        repr=False,
+        description="Where jobs wait: redis://:password@host:6379/0 or postgresql://user:password@host:5432/name; "
+        "unset: in the service's own database, if that is PostgreSQL.",
+    )
+    queue: str | None = Field(None, description="The name of the queue; unset: the service's.")
+    concurrency: int = Field(10, ge=1, description="Jobs that a worker carries out at a time.")
+    heartbeat: int = Field(
+        30, ge=2, description="Seconds of silence after which a worker counts as dead, and others repeat its jobs."
+    )
+    shutdown_timeout: int = Field(
+        25, ge=0, description="Seconds that jobs have to finish when a worker stops; then another one repeats them."
+    )
+    keep_failed: int = Field(604_800, ge=1, description="Seconds for which a job that failed for good is kept.")
+
+    @field_validator("url")
+    @classmethod
+    def _can_keep_jobs(cls, url: str | None) -> str | None:
+        try:
+            parts = urlsplit(url or "")
+            right = not url or (parts.scheme in {"redis", "rediss", "postgres", "postgresql"} and parts.port != 0)
+        except ValueError:
+            right = False
+        if not right:
+            raise ValueError("has to look like redis://:password@host:6379/0 or postgresql://user:password@host/name")
+        return url or None
+
+
+def own_database(settings: Settings) -> str | None:
+    """The URL of the service's database as libpq reads it, where jobs can wait in it."""
+    scheme, _, rest = settings.of(DatabaseSettings).url.partition("://")
+    if not scheme.startswith("postgres"):
+        return None
+    return "postgresql://" + re.sub("([?&])ssl=", r"\1sslmode=", rest)

@@ -1,0 +1,23 @@
+"""A slice that asks for a bearer token."""
+
+from app.core.component import Component
+from app.core.versioning import versioned
+from app.extensions.jwt import CurrentUser, require_scope
+
+router = versioned("profiles")
+
+
+@router.get("")
+async def read(user: CurrentUser) -> str:
+    """Who asks."""
+    return user.subject
+
+
+@router.post("", dependencies=[require_scope("profiles:write")])
+async def write() -> None:
+    """Only with this scope."""
+
+
+def component() -> Component:
+    """What this slice adds."""
+    return Component(name="profiles", routers=[router])

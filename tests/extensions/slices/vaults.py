@@ -1,0 +1,23 @@
+"""A slice that asks for an API key."""
+
+from app.core.component import Component
+from app.core.versioning import versioned
+from app.extensions.api_keys import ApiKey, require
+
+router = versioned("vaults")
+
+
+@router.get("")
+async def read(key: ApiKey) -> str:
+    """Whose key it is."""
+    return key.client
+
+
+@router.post("", dependencies=[require("vaults:write")])
+async def write() -> None:
+    """Only with this scope."""
+
+
+def component() -> Component:
+    """What this slice adds."""
+    return Component(name="vaults", routers=[router])

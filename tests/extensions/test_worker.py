@@ -1,0 +1,137 @@
+"""Jobs are carried out by processes of their own, and none is lost when one of these, or the queue, is killed."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.extensions import valkey
+from tests.extensions.household import SERVERS, Household, Server, until
+from tests.live import postgres
+from tests.live.conftest import Make, Run
+from tests.live.service import Rendered
+
+SLICE = Path(__file__).parent / "slices" / "chores.py"
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def base(request: pytest.FixtureRequest) -> str:
+    """Each database in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def server(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server that jobs wait in, which these tests may hurt."""
+    kept = tmp_path_factory.mktemp("hurt")
+    with valkey.serve(kept, durable=True) if base == "sqlite" else postgres.serve() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service(base: str, server: Server, rendered: Make) -> Rendered:
+    """A service whose owner has added a slice of chores."""
+    url = server.database() if isinstance(server, postgres.Server) else None
+    made = rendered(copy=True, extensions=SERVERS[base], sample=False, database=base, url=url)
+    slices = made.root / "app" / "features"
+    (slices / "chores.py").write_text(SLICE.read_text())
+    listed = (slices / "__init__.py").read_text().replace("    return []", "    return [chores.component()]")
+    assert "chores.component()" in listed
+    (slices / "__init__.py").write_text(
+        listed.replace("from app.core.settings", "from app.features import chores\nfrom app.core.settings")
+    )
+    return made
+
+
+@pytest.fixture
+def household(service: Rendered, server: Server, run: Run, tmp_path: Path) -> Iterator[Household]:
+    """All of it, gone at the end."""
+    made = Household(service, server, tmp_path, run)
+    yield made
+    for worker in made.workers:
+        worker.kill()
+
+
+def test_jobs_are_done_once_by_two_workers_under_the_ids_of_their_requests(household: Household) -> None:
+    workers = [household.work(), household.work()]
+    for number in range(40):
+        household.enqueue(f"room-{number}", seconds=0.1)
+    until(lambda: sum(household.noted().values()) == 80, household.text())
+    assert set(household.noted().values()) == {1}
+    logs = [worker.log.read_text() for worker in workers]
+    assert all("cleaning" in log for log in logs)
+    line = next(line for log in logs for line in log.splitlines() if '"room-7"' in line)
+    assert '"correlation_id":"chore-room-7"' in line
+    assert '"open":true' in line
+    status = household.service.http.get("/jobs").json()
+    assert {worker["process"] for worker in status["workers"]} == {worker.process.pid for worker in workers}
+
+
+def test_what_a_killed_worker_was_doing_is_done_by_another_one(household: Household) -> None:
+    first = household.work()
+    for number in range(5):
+        household.enqueue(f"killed-{number}", slowly=True)
+    until(lambda: sum(household.noted().values()) == 5, household.text())
+    first.kill()
+    household.enqueue("later")
+    second = household.work()
+    until(lambda: len([note for note in household.noted() if note.startswith("end ")]) == 6, household.text())
+    assert set(household.noted().values()) == {1, 2}
+    assert "a worker was not heard of" in second.log.read_text()
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_does_and_leaves_the_rest(household: Household) -> None:
+    first = household.work(WORKER__SHUTDOWN_TIMEOUT="600")  # and not as long: nobody waits for what is idle
+    household.enqueue("short", seconds=2)
+    until(lambda: household.noted()["begin short"] == 1, household.text())
+    assert first.stop() == 0
+    assert household.noted()["end short"] == 1
+    household.enqueue("rest")
+    second = household.work(WORKER__SHUTDOWN_TIMEOUT="1")
+    household.enqueue("long", slowly=True)
+    until(lambda: household.noted()["begin long"] == 1 and household.noted()["end rest"] == 1, household.text())
+    assert second.stop() == 0
+    household.work()
+    until(lambda: household.noted()["end long"] == 1, household.text())
+    assert household.noted() == {
+        "begin short": 1,
+        "end short": 1,
+        "begin rest": 1,
+        "end rest": 1,
+        "begin long": 2,
+        "end long": 1,
+    }
+
+
+def test_no_job_is_lost_when_the_server_of_the_queue_is_killed(household: Household) -> None:
+    rooms = [f"restart-{number}" for number in range(12)]
+    for room in rooms[:6]:
+        household.enqueue(room, seconds=1)
+    worker = household.work(WORKER__CONCURRENCY="2")
+    until(lambda: sum(household.noted().values()) >= 2, household.text())
+    household.server.kill()
+    time.sleep(1)
+    household.server.start()
+    until(lambda: household.service.http.get("/jobs").status_code == 200, household.text())
+    for room in rooms[6:]:
+        household.enqueue(room)
+    until(lambda: {f"end {room}" for room in rooms} <= set(household.noted()), household.text())
+    assert worker.process.poll() is None
+
+
+def test_what_has_a_schedule_begins_by_itself_once_over_all_workers(household: Household) -> None:
+    started = time.time()
+    for _ in range(2):
+        household.work(CHORES_EVERY="* * * * * */2")
+    until(lambda: household.noted()["end ring"] >= 3, household.text())
+    assert household.noted()["end ring"] <= (time.time() - started) / 2 + 1
+
+
+def test_the_queues_tables_are_none_of_the_migrations_business(household: Household) -> None:
+    household.enqueue("any")
+    checked = household.rendered.run("alembic", "check", settings=household.settings)
+    assert checked.returncode == 0, checked.stdout
+    if isinstance(household.server, postgres.Server):
+        found = household.server.execute("SELECT count(*) FROM saq_jobs", url=household.rendered.database)
+        assert int(found) >= 1
