@@ -1,6 +1,8 @@
 """What the tests share: the template with its history, and services rendered from it once each."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,25 @@ from copier import run_copy
 from tests.releases import NEXT, with_history
 
 Render = Callable[..., Path]
+OURS = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this run a folder of its own, removed after a success.
+
+    Each start of pytest closes the one that is the default to other users, and services below it run pytest too, beside
+    PostgreSQL's programs, which another user runs where the tests are root's.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = Path(tempfile.mkdtemp(prefix="groundwork-tests-")) / "tests"
+        config.stash[OURS] = config.option.basetemp.parent
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Leave what a failure left, for who looks into it."""
+    if (ours := session.config.stash.get(OURS, None)) and exitstatus in {0, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        shutil.rmtree(ours, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

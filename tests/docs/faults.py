@@ -29,7 +29,7 @@ OF_AN_EXTENSION = {
         "test_the_server_goes_and_comes_back_under_load",
         "something changes meanwhile": "redis/test_invalidation::"
         "test_what_was_to_be_forgotten_during_an_outage_is_forgotten_after_it",
-        "the server starts again, empty": "extensions/test_redis::test_parallel_misses_in_two_processes_load_once",
+        "the server starts again, empty": "extensions/test_redis::test_the_server_goes_and_comes_back_under_load",
         "the server is full": "redis/test_outage::test_a_server_that_refuses_to_store_is_as_good_as_none",
         "a process is killed while it loads": "extensions/test_redis::"
         "test_a_process_that_is_killed_while_it_loads_leaves_the_load_to_another",
@@ -46,7 +46,6 @@ OF_AN_EXTENSION = {
         "it is back": "extensions/test_tracing::test_a_collector_that_was_frozen_gets_what_comes_after",
         "the service stops meanwhile": "extensions/test_tracing::"
         "test_what_was_recorded_last_is_sent_before_the_process_ends",
-        "the service is killed (`kill -9`)": "live/test_lifecycle::test_being_killed_loses_no_committed_order",
     },
     "rate_limit": {
         "a client sends too much": "rate_limit/test_limits::test_a_refusal_is_a_problem_that_says_when_to_come_again",
@@ -62,8 +61,6 @@ OF_AN_EXTENSION = {
         "test_a_slow_upload_has_its_time_and_a_client_that_stands_still_has_not",
         "a process is killed while files come in": "extensions/test_uploads::"
         "test_a_process_that_is_killed_leaves_nothing_that_the_next_does_not_remove",
-        "a process is killed between the storing and the answer": "extensions/test_uploads::"
-        "test_files_outlive_a_restart",
     },
     "outbound": {
         "another service is down, frozen or fails": "extensions/test_outbound::"

@@ -6,6 +6,7 @@ from functools import lru_cache
 from time import monotonic
 from typing import Any
 
+import requests
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -27,7 +28,9 @@ class Export(OTLPSpanExporter):
     """Runs in a thread: requests hand over to a queue of bounded length, and never wait for it."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(compression=Compression.Gzip, **options)
+        session = requests.Session()
+        session.hooks["response"].append(_refuse_redirects)
+        super().__init__(compression=Compression.Gzip, session=session, **options)
         self._warned = float("-inf")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -38,6 +41,12 @@ class Export(OTLPSpanExporter):
             self._warned = monotonic()
             logger.warning("the collector does not take spans: the service works on, and they are lost")
         return result
+
+
+def _refuse_redirects(answer: requests.Response, **_: Any) -> None:
+    # The exporter follows none and takes each for success: the spans would be lost without a word.
+    if 300 <= answer.status_code < 400:
+        raise requests.HTTPError(f"the collector answers {answer.status_code}", response=answer)
 
 
 def cleaned(span: ReadableSpan) -> ReadableSpan:
