@@ -124,6 +124,19 @@ def test_the_options_are_those_of_the_manifests() -> None:
     assert listed == known
 
 
+def test_the_presets_tick_what_is_said() -> None:
+    ticked = {
+        preset: [name for name in CHOICES["extensions"] if preset in MANIFESTS[name]["presets"]]
+        for preset in CHOICES["preset"]
+    }
+    minimal, standard, production = rows(PAGE, "Preset")
+    assert minimal == ["`minimal`", "nothing"]
+    assert not ticked["minimal"]
+    assert standard == ["`standard`", ", ".join(f"`{name}`" for name in ticked["standard"])]
+    assert production[1].startswith("all but `log_files`, ")
+    assert set(CHOICES["extensions"]) - set(ticked["production"]) == {"log_files"}
+
+
 def test_every_claim_names_a_test_that_exists() -> None:
     for claim, test in rows(PAGE, "Claim"):
         path = re.search(r"\]\(([^)]+)\)", test)
