@@ -168,12 +168,12 @@ def make(service: Rendered, target: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
 
 
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize(("answers", "python"), gates())
 def test_the_services_own_checks_and_tests_pass(answers: dict[str, Any], python: str, rendered: Make) -> None:
     service = rendered(python=python, migrated=False, copy=True, url="", **answers)
