@@ -4,6 +4,7 @@ from collections import OrderedDict
 from itertools import combinations, product
 from typing import Any
 
+import pytest
 from allpairspy import AllPairs
 
 from tests.tree import ASKED, CHOICES, MANIFESTS
@@ -87,6 +88,11 @@ def every() -> list[Answers]:
     """All of them, each once."""
     unique = {repr(sorted(row.items())): row for row in [*presets(), *extremes(), *pairwise()]}
     return list(unique.values())
+
+
+def grouped() -> list[Any]:
+    """All of them as parameters. The tests of each run in one process, which renders it once."""
+    return [pytest.param(row, id=label(row), marks=pytest.mark.xdist_group(label(row))) for row in every()]
 
 
 def label(answers: Answers) -> str:

@@ -12,7 +12,7 @@ import pytest
 from pathspec import PathSpec
 
 from tests.conftest import Render, copy
-from tests.matrix.combinations import every, label
+from tests.matrix.combinations import grouped, label
 from tests.releases import git
 from tests.tree import CONFIGURATION, environment, texts
 
@@ -34,7 +34,7 @@ def test_a_copy_leaves_nothing_out() -> None:
         assert not environment().from_string(item).render(_copier_operation="copy").strip()
 
 
-@pytest.mark.parametrize("answers", every(), ids=label)
+@pytest.mark.parametrize("answers", grouped())
 def test_an_update_opens_all_that_is_the_templates_and_nothing_else(answers: dict[str, Any], rendered: Render) -> None:
     root = rendered(**answers)
     excluded = frozen()
@@ -43,7 +43,7 @@ def test_an_update_opens_all_that_is_the_templates_and_nothing_else(answers: dic
         assert excluded(path) is yours, path
 
 
-@pytest.mark.parametrize("answers", every(), ids=label)
+@pytest.mark.parametrize("answers", grouped())
 def test_no_file_of_the_templates_is_git_ignored(answers: dict[str, Any], rendered: Render, tmp_path: Path) -> None:
     root = rendered(**answers)
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)

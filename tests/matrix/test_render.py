@@ -14,16 +14,17 @@ import yaml
 
 from tests.conftest import Render, copy
 from tests.manifests import EXTENSIONS
-from tests.matrix.combinations import every, label, possible, values
+from tests.matrix.combinations import every, grouped, possible, values
 from tests.tree import ASKED, MANIFESTS, SEEDS, parts, required, texts, words
 
-ROWS = every()
 VARIABLE = r"^(?:# )?([A-Z][A-Z_]*?__[A-Z_]+)="
 """A line of .env.example, in force or shown. The value may name another variable."""
+ORDINARY = {"requests"}
+"""Libraries named by a word that every service says."""
 Loaded = tuple[Path, dict[str, Any]]
 
 
-@pytest.fixture(params=ROWS, ids=label)
+@pytest.fixture(params=grouped())
 def service(request: pytest.FixtureRequest, rendered: Render) -> Loaded:
     """A rendered combination and what it recorded."""
     root = rendered(**request.param)
@@ -36,12 +37,12 @@ def tree(root: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_the_matrix_has_every_two_values_that_may_stand_together() -> None:
-    table = values()
+    table, rows = values(), every()
     for one, other in combinations(table, 2):
         for first in table[one]:
             for second in table[other]:
                 if possible({one: first, other: second}):
-                    assert any(row.get(one) == first and row.get(other) == second for row in ROWS), (
+                    assert any(row.get(one) == first and row.get(other) == second for row in rows), (
                         one,
                         first,
                         other,
@@ -49,7 +50,7 @@ def test_the_matrix_has_every_two_values_that_may_stand_together() -> None:
                     )
 
 
-@pytest.mark.parametrize("answers", ROWS, ids=label)
+@pytest.mark.parametrize("answers", grouped())
 def test_rendering_twice_is_identical(
     answers: dict[str, Any], rendered: Render, template: Path, tmp_path: Path
 ) -> None:
@@ -115,7 +116,7 @@ def test_what_is_off_is_off(service: Loaded) -> None:
         for path in [*MANIFESTS[name]["files"], *MANIFESTS[name]["scripts"]]:
             assert path in files or not (root / path).exists(), f"{name} is off and {path} is there"
         for word in {*words(name), *distributions(name), *variables(name)} - kept:
-            said = re.compile(rf"(?i)(?<![a-z]){re.escape(word)}(?![a-z])")
+            said = mention(word)
             for path, text in content.items():
                 line = next((line for line in text.splitlines() if said.search(line)), None)
                 assert line is None, f"{name} is off and {path.relative_to(root)} says {word}: {line}"
@@ -141,6 +142,13 @@ def imported(entries: list[str]) -> set[str]:
     """Libraries as they are installed and as they are imported."""
     found = {re.split(r"[\[<>=]", entry)[0] for entry in entries}
     return found | {entry.replace("-", "_") for entry in found}
+
+
+def mention(word: str) -> re.Pattern[str]:
+    """Where a line says it; of a library with an ordinary name, where a line imports it or depends on it."""
+    if word in ORDINARY:
+        return re.compile(rf"^\s*(?:from|import) {word}\b|[\"']{word}[\[<>=~!]")
+    return re.compile(rf"(?i)(?<![a-z]){re.escape(word)}(?![a-z])")
 
 
 def distributions(name: str) -> set[str]:

@@ -28,9 +28,9 @@ class Export(OTLPSpanExporter):
     """Runs in a thread: requests hand over to a queue of bounded length, and never wait for it."""
 
     def __init__(self, **options: Any) -> None:
-        session = requests.Session()
-        session.hooks["response"].append(_refuse_redirects)
-        super().__init__(compression=Compression.Gzip, session=session, **options)
+        super().__init__(compression=Compression.Gzip, **options)
+        # Its own session: given another, it would not ask the provider of credentials that its environment may name.
+        self._session.hooks["response"].append(_refuse_redirects)
         self._warned = float("-inf")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
