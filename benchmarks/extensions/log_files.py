@@ -51,7 +51,7 @@ async def measure(service: Path, folder: str) -> dict[str, float]:
 
     overrides: dict[str, dict[str, Any]] = {
         "database": {"url": "sqlite+aiosqlite:///./var/service.db"},
-        "log_files": {"directory": folder, "flush": 0.2},
+        "log_files": {"directory": folder, "flush_interval": 0.2},
     }
     component = log_files.component(load(GROUPS, env_file=None, overrides=overrides))
     differences = []

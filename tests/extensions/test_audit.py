@@ -81,7 +81,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def test_two_processes_write_one_chain_and_their_stop_writes_the_rest(
     start: Callable[..., Service], trail: Path, verify: Callable[..., tuple[int, str]]
 ) -> None:
-    processes = [start(AUDIT__INTERVAL="0.01"), start(AUDIT__INTERVAL="30")]
+    processes = [start(AUDIT__FLUSH_INTERVAL="0.01"), start(AUDIT__FLUSH_INTERVAL="30")]
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda entry: book(processes[entry % 2], entry), range(200))) == {201}
     assert verify()[0] == 0  # while they run

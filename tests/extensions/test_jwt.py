@@ -59,7 +59,7 @@ def made(issuer: Counterpart, service: Rendered) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def start(service: Rendered, run: Run, issuer: Counterpart) -> Callable[[], Service]:
     """Starts a process that believes the issuer, and asks it for its keys once a second."""
-    settings = {"JWT__ISSUER": issuer.url, "JWT__AUDIENCE": "api", "JWT__REFRESH": "1"}
+    settings = {"JWT__ISSUER": issuer.url, "JWT__AUDIENCE": "api", "JWT__REFRESH_INTERVAL": "1"}
     return lambda: run(service, **settings)
 
 

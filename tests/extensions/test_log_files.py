@@ -83,7 +83,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def test_no_line_of_several_processes_is_lost_or_doubled_by_rotation(
     start: Callable[..., Service], folder: Path
 ) -> None:
-    process = start(SERVER__WORKERS="3", LOG_FILES__ACCESS_SIZE="60000", LOG_FILES__FLUSH="0.05")
+    process = start(SERVER__WORKERS="3", LOG_FILES__ACCESS_SIZE="60000", LOG_FILES__FLUSH_INTERVAL="0.05")
     load(process, "load", 2000)
     process.stop()
     found = [line for line in read(folder, "access") if line["correlation_id"].startswith("load-")]

@@ -79,7 +79,7 @@ def test_one_of_two_processes_holds_a_lock(start: Callable[..., Service]) -> Non
 def test_a_process_that_is_killed_while_it_loads_leaves_the_load_to_another(
     start: Callable[..., Service], loads: Callable[[], Counter[str]]
 ) -> None:
-    one, other = start(REDIS__LOADING="2"), start(REDIS__LOADING="2")
+    one, other = start(REDIS__LOADING_TIMEOUT="2"), start(REDIS__LOADING_TIMEOUT="2")
     with ThreadPoolExecutor(1) as pool:
         lost = pool.submit(one.http.get, "/prices/nut", params={"seconds": 30})
         until(lambda: loads() == {"nut": 1}, "the first process loads")

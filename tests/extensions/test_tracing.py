@@ -39,7 +39,7 @@ def redis(tmp_path: Path) -> Iterator[Server]:
 
 def traced(run: Run, service: Rendered, collector: Collector, **settings: str) -> Service:
     """A process that sends spans often."""
-    quick = {"TRACING__ENDPOINT": collector.endpoint, "TRACING__INTERVAL": "0.1", "LIFECYCLE__DRAIN": "0"}
+    quick = {"TRACING__ENDPOINT": collector.endpoint, "TRACING__FLUSH_INTERVAL": "0.1", "LIFECYCLE__DRAIN": "0"}
     return run(service, **{**quick, **settings})
 
 
@@ -99,7 +99,7 @@ def test_one_trace_has_every_step_of_a_request_through_two_services(
 def test_what_was_recorded_last_is_sent_before_the_process_ends(
     service: Rendered, run: Run, collector: Collector
 ) -> None:
-    settings = {"TRACING__INTERVAL": "1000", "TRACING__SHUTDOWN_TIMEOUT": str(BOUND)}
+    settings = {"TRACING__FLUSH_INTERVAL": "1000", "TRACING__SHUTDOWN_TIMEOUT": str(BOUND)}
     process = traced(run, service, collector, **settings)
     assert process.http.get(ORDERS).status_code == 200
     assert process.stop() == -signal.SIGTERM

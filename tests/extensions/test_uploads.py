@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.docs.markdown import blocks, write
 from tests.live import exchange
 from tests.live.conftest import Make, Run
 from tests.live.service import BOUND, Rendered, Service
 
-SLICE = Path(__file__).parent / "slices" / "documents.py"
 PATH = "/api/v1/documents"
 MEGABYTE = 1_048_576
 HEAD = (
@@ -38,10 +38,11 @@ def begun(name: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def service(rendered: Make) -> Rendered:
-    """A service whose owner has added a slice that takes files."""
+    """A service whose owner has added the slice of the guide, which takes files."""
     made = rendered(copy=True, extensions=["uploads"], sample=False)
     slices = made.root / "app" / "features"
-    (slices / "documents.py").write_text(SLICE.read_text())
+    (block,) = [found for found in blocks((made.root / "docs" / "options.md").read_text()) if found.path]
+    write(made.root, block)
     listed = (slices / "__init__.py").read_text().replace("    return []", "    return [documents.component()]")
     assert "documents.component()" in listed
     (slices / "__init__.py").write_text(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -44,15 +45,40 @@ def _split(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-def _no_placeholder(secret: SecretStr) -> SecretStr:
+def _strong(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < 16:
+        raise ValueError("has fewer than 16 characters: set a longer secret, or leave the variable out")
     if PLACEHOLDER in secret.get_secret_value():
         raise ValueError("still holds the placeholder of .env.example: set a secret of your own, or run `make setup`")
     return secret
 
 
+def address(schemes: set[str], example: str) -> AfterValidator:
+    """What a setting that is a server's URL, or unset, is checked with. Empty is unset.
+
+    Raises:
+        ValueError: on reading the settings; it says what one looks like.
+    """
+
+    def check(url: str | None) -> str | None:
+        if PLACEHOLDER in (url or ""):
+            raise ValueError("still holds the placeholder of .env.example: set a secret of your own")
+        try:
+            parts = urlsplit(url or "")
+            somewhere = parts.hostname or "host=/" in parts.query  # a socket's folder is in the query
+            right = not url or (parts.scheme in schemes and somewhere and parts.port != 0)
+        except ValueError:
+            right = False
+        if not right:
+            raise ValueError(f"has to look like {example}")
+        return url or None
+
+    return AfterValidator(check)
+
+
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list, written `a,b,c`."""
-Secret = Annotated[SecretStr, Field(min_length=16), AfterValidator(_no_placeholder)]
+Secret = Annotated[SecretStr, AfterValidator(_strong)]
 """A secret of 16 characters or more that is not the placeholder of `.env.example`."""
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pytest
 from pydantic import Field
 
 from app.core.errors import ConfigurationInvalid
-from app.core.settings import CommaSeparated, Group, Secret, Settings, load
+from app.core.settings import CommaSeparated, Group, Secret, Settings, address, load
 
 SECRET = "a-secret-of-sixteen-or-more"  # noqa: S105  # what the tests set
 Load = Callable[[], "ShopSettings"]
@@ -22,6 +22,9 @@ class ShopSettings(Group):
     origins: CommaSeparated = ()
     key: Secret | None = None
     url: str = "proto://"
+    broker: Annotated[str | None, address({"amqp", "amqps"}, "amqp://user:password@host:5672")] = Field(
+        None, repr=False
+    )
 
 
 class NeedySettings(Group):
@@ -71,6 +74,44 @@ def test_a_secret_is_read_from_a_file_and_shown_to_nobody(read: Load, tmp_path: 
     assert settings.key
     assert settings.key.get_secret_value() == SECRET
     assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("key", ["", "short"])
+def test_a_secret_that_is_too_short_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("SHOP__KEY", key)
+    assert mistakes(read) == ["SHOP__KEY: has fewer than 16 characters: set a longer secret, or leave the variable out"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://localhost",
+        "amqps://user:p%40ss@broker.example:5671/orders?heartbeat=10",
+        "amqp://[::1]:5672",
+        "amqp:///orders?host=/run/broker",
+    ],
+)
+def test_the_address_of_a_server_is_taken_as_it_is(read: Load, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("SHOP__BROKER", url)
+    assert read().broker == url
+
+
+def test_an_empty_address_is_unset(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP__BROKER", "")
+    assert read().broker is None
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:5672", "http://localhost", "amqp://", "amqp://host:0", "amqp://host:port", "amqp://[::1"]
+)
+def test_what_is_no_address_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("SHOP__BROKER", url)
+    assert mistakes(read) == ["SHOP__BROKER: has to look like amqp://user:password@host:5672"]
+
+
+def test_an_address_with_the_placeholder_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP__BROKER", "amqp://user:change-me@host")
+    assert mistakes(read)[0].startswith("SHOP__BROKER: still holds the placeholder")
 
 
 @pytest.mark.parametrize("name", ["SHOP", "LOG", "SERVICE", "BROKER_PORT", "SHOP_PORT"])

@@ -23,7 +23,7 @@ def serve(directory: Path) -> Iterator[str]:
         port = directory / "port"
         if not (port.exists() and answers(int(port.read_text()))):
             port.write_text(str(free_port()))
-            start(directory, int(port.read_text()))
+            start(directory, int(port.read_text()), keeps=True)
         number = int(port.read_text())
         fcntl.flock(starting, fcntl.LOCK_UN)
         try:
@@ -40,14 +40,14 @@ def serve(directory: Path) -> Iterator[str]:
                     connection.recv(1)  # ends when the server has saved its data
 
 
-def start(directory: Path, port: int) -> "subprocess.Popen[bytes]":
-    """Start a server that keeps nothing on disk, and wait until it answers.
+def start(directory: Path, port: int, *, keeps: bool = False) -> "subprocess.Popen[bytes]":
+    """Start a server, which keeps on disk what it has or begins empty, and wait until it answers.
 
     Raises:
         RuntimeError: it does not; its log says why.
     """
     log = directory / "server.log"
-    options = {"bind": "127.0.0.1", "port": port, "dir": directory, "save": "", "appendonly": "no"}
+    options = {"bind": "127.0.0.1", "port": port, "dir": directory, "save": "", "appendonly": "yes" if keeps else "no"}
     command = [str(get_binary_path()), *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
     with log.open("w") as stream:
         # A session of its own: what ends the first user's command at the terminal must not end the others' server.

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def component(settings: Settings) -> Component:
     """Listens to events while the service is open, and writes the last ones before it ends."""
     mine = settings.of(AuditSettings)
-    writer = Writer(Chain(mine.path, mine.sealing_key), interval=mine.interval, pending=mine.pending)
+    writer = Writer(Chain(mine.path, mine.sealing_key), flush_interval=mine.flush_interval, backlog=mine.backlog)
 
     def listen(event: BusinessEvent | SecurityEvent) -> None:
         if event.name not in mine.leave_out:

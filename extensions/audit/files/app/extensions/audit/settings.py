@@ -16,8 +16,10 @@ class AuditSettings(Group):
     key: Secret | None = Field(
         None, description="Seals the records; without it whoever can write to the file can make a whole new one."
     )
-    interval: float = Field(0.2, gt=0, description="Seconds for which records are gathered before they are written.")
-    pending: int = Field(
+    flush_interval: float = Field(
+        0.2, gt=0, description="Seconds for which records are gathered before they are written."
+    )
+    backlog: int = Field(
         10_000, ge=1, description="Records that wait in memory while the file takes none; the log has those beyond."
     )
     required: bool = Field(

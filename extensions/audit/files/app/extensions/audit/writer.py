@@ -20,12 +20,12 @@ PATIENCE = 10.0
 class Writer:
     """Whoever hands a record over never waits for the disk."""
 
-    def __init__(self, chain: Chain, *, interval: float, pending: int) -> None:
+    def __init__(self, chain: Chain, *, flush_interval: float, backlog: int) -> None:
         self.failing: OSError | None = None
         self.head = START
         self._chain = chain
-        self._interval = interval
-        self._most = pending
+        self._interval = flush_interval
+        self._most = backlog
         self._pending: deque[Record] = deque()
         self._something = threading.Event()
         self._stopping = threading.Event()

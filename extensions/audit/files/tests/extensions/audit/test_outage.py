@@ -50,7 +50,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_records_wait_for_a_full_disk_and_are_written_in_order(
     start: Start, path: Path, records: Records, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = await start(extra=[EVENTS], audit={"path": str(path), "interval": 0.01})
+    client = await start(extra=[EVENTS], audit={"path": str(path), "flush_interval": 0.01})
     emit(SecurityEvent("before"))
     await until(lambda: len(records()) == 1)
     with full_disk(monkeypatch):
@@ -72,7 +72,7 @@ async def test_records_wait_for_a_full_disk_and_are_written_in_order(
 async def test_a_service_that_may_not_go_on_without_its_trail_is_not_ready(
     start: Start, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = await start(audit={"path": str(path), "interval": 0.01, "required": True})
+    client = await start(audit={"path": str(path), "flush_interval": 0.01, "required": True})
     with full_disk(monkeypatch):
         emit(SecurityEvent("seen"))
         await until(lambda: "cannot be written" in caplog.text)
@@ -86,7 +86,7 @@ async def test_what_has_no_room_in_memory_is_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings = configured(audit={"path": str(path), "interval": 0.01, "pending": 5})
+    settings = configured(audit={"path": str(path), "flush_interval": 0.01, "backlog": 5})
     async with Opened(create_app([*shipped(settings)], settings)):
         with full_disk(monkeypatch):
             for number in range(8):

@@ -79,7 +79,7 @@ async def test_what_happens_outside_a_request_is_recorded_too(start: Start, path
 async def test_the_end_writes_what_is_pending(
     configured: Callable[..., Settings], path: Path, records: Records
 ) -> None:
-    settings = configured(audit={"path": str(path), "interval": 50})
+    settings = configured(audit={"path": str(path), "flush_interval": 50})
     for round_ in (1, 2):
         async with Opened(create_app([*shipped(settings)], settings)):
             for number in range(2500):
@@ -93,7 +93,7 @@ async def test_a_batch_is_one_write(
 ) -> None:
     syncs: list[int] = []
     monkeypatch.setattr("app.extensions.audit.chain.os.fsync", syncs.append)
-    settings = configured(audit={"path": str(path), "interval": 50})
+    settings = configured(audit={"path": str(path), "flush_interval": 50})
     async with Opened(create_app([*shipped(settings)], settings)):
         for _ in range(500):
             emit(SecurityEvent("seen"))

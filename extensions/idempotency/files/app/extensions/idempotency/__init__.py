@@ -44,7 +44,7 @@ def component(settings: Settings) -> Component:
     async def lifespan(state: State) -> AsyncIterator[State]:
         store = Store(state["database"])
         await store.prepare()
-        cleaning = asyncio.create_task(clean(store, mine.cleanup))
+        cleaning = asyncio.create_task(clean(store, mine.cleanup_interval))
         yield {}
         cleaning.cancel()
 

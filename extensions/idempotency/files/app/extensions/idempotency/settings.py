@@ -19,4 +19,4 @@ class IdempotencySettings(Group):
         60.0, gt=0, description="Seconds after which a request that was never answered may be tried again."
     )
     answer_limit: int = Field(262_144, ge=0, description="The largest body in bytes of an answer that is kept.")
-    cleanup: float = Field(600.0, gt=0, description="Seconds between two removals of what is over.")
+    cleanup_interval: float = Field(600.0, gt=0, description="Seconds between two removals of what is over.")

@@ -108,7 +108,7 @@ async def test_the_service_removes_what_is_over_by_itself(start: Start, deeds: C
         yield {}
 
     client = await start(
-        extra=[deeds, Component(name="watch", lifespan=watch)], idempotency={"keep": 0.1, "cleanup": 0.2}
+        extra=[deeds, Component(name="watch", lifespan=watch)], idempotency={"keep": 0.1, "cleanup_interval": 0.2}
     )
     await client.post(DEEDS, json={"name": "paint"}, headers=KEY)
     async with asyncio.timeout(10):

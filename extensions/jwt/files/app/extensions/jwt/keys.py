@@ -91,7 +91,9 @@ class RemoteKeys:
     async def _keep_fresh(self) -> None:
         while True:
             await self.fetch()
-            await asyncio.sleep(min(COOLDOWN, self.settings.refresh) if self.failed else self.settings.refresh)
+            await asyncio.sleep(
+                min(COOLDOWN, self.settings.refresh_interval) if self.failed else self.settings.refresh_interval
+            )
 
     async def _fetch(self) -> None:
         try:

@@ -31,7 +31,7 @@ class JwtSettings(Group):
         (), description="The algorithms that are believed; unset: HS256 with a secret, RS256 and ES256 with keys."
     )
     leeway: float = Field(30.0, ge=0, le=300, description="Seconds by which clocks may differ.")
-    refresh: float = Field(300.0, gt=0, description="Seconds until the issuer's keys are fetched again.")
+    refresh_interval: float = Field(300.0, gt=0, description="Seconds until the issuer's keys are fetched again.")
     timeout: float = Field(2.0, gt=0, le=10, description="Seconds that the issuer has to hand over its keys.")
 
     @property

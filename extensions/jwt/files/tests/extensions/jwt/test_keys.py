@@ -38,7 +38,7 @@ async def test_unknown_keys_cause_one_fetch_and_no_more_for_a_while(
 
 
 async def test_a_revoked_key_is_refused_after_the_next_refresh(issuer: Issuer, trusting: Trusting) -> None:
-    client = await warm(trusting, issuer, refresh=0.1)
+    client = await warm(trusting, issuer, refresh_interval=0.1)
     revoked = issuer.token(kid="first")
     issuer.rotate("second", revoke="first")
     seen = len(issuer.asked)
@@ -51,7 +51,7 @@ async def test_known_keys_serve_on_while_the_issuer_is_down(
     issuer: Issuer, trusting: Trusting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keys, "COOLDOWN", 0.05)
-    client = await warm(trusting, issuer, refresh=0.05)
+    client = await warm(trusting, issuer, refresh_interval=0.05)
     issuer.stop()
     await until(lambda: "cannot be fetched" in caplog.text)
     for _ in range(20):
@@ -67,7 +67,7 @@ async def test_known_keys_serve_on_while_the_issuer_is_down(
 
 
 async def test_a_slow_issuer_costs_no_request_with_a_known_key_anything(issuer: Issuer, trusting: Trusting) -> None:
-    client = await warm(trusting, issuer, refresh=0.05, timeout=0.5)
+    client = await warm(trusting, issuer, refresh_interval=0.05, timeout=0.5)
     issuer.delay = 2.0
     seen = len(issuer.asked)
     await until(lambda: len(issuer.asked) > seen)

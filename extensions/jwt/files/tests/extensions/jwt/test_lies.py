@@ -46,7 +46,7 @@ async def test_a_lie_changes_nothing(
     issuer: Issuer, trusting: Trusting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keys, "COOLDOWN", 0.02)
-    client = await warm(trusting, issuer, refresh=0.02)
+    client = await warm(trusting, issuer, refresh_interval=0.02)
     token = issuer.token()
     for kind, answers in lies(issuer).items():
         caplog.clear()
@@ -61,7 +61,7 @@ async def test_an_error_or_a_redirection_is_no_answer(
     issuer: Issuer, trusting: Trusting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keys, "COOLDOWN", 0.02)
-    client = await warm(trusting, issuer, refresh=0.02)
+    client = await warm(trusting, issuer, refresh_interval=0.02)
     for status in (500, 404, 302, 204):
         caplog.clear()
         issuer.status = status

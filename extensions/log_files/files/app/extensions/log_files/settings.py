@@ -24,7 +24,7 @@ class LogFilesSettings(Group):
 
     group: ClassVar[str] = "log_files"
     directory: Path = Field(Path("logs"), description="The folder of the files, made where it is missing.")
-    flush: float = Field(
+    flush_interval: float = Field(
         0.2, gt=0, le=10, description="Seconds for which lines are gathered: `kill -9` loses as many of them."
     )
     backlog: int = Field(

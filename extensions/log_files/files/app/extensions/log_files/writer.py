@@ -31,7 +31,7 @@ class Writer:
             for stream in STREAMS
         }
         self._backlog = settings.backlog
-        self._pause = settings.flush
+        self._pause = settings.flush_interval
         self._tidying = Tidying(self.directory, {stream: settings.days(stream) for stream in STREAMS})
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log files: writing", daemon=True)

@@ -148,7 +148,7 @@ async def test_a_full_disk_is_one_error_and_shows_in_health(
     (tmp_path / "logs").mkdir()
     for stream in ("app", "errors", "access"):
         (tmp_path / "logs" / f"{stream}.log").symlink_to("/dev/full")
-    full = settings(flush=0.01)
+    full = settings(flush_interval=0.01)
     app = create_app([*shipped(full), Component(name="things", routers=[router])], full)
     async with Opened(app) as opened:
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(opened), base_url="http://service")

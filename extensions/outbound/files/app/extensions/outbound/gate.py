@@ -6,11 +6,12 @@ from contextlib import suppress
 from threading import get_ident
 from typing import Any, NamedTuple, TypeVar
 
+from app.core.outage import Away
 from app.extensions.outbound.breaker import Breaker
 from app.extensions.outbound.errors import CircuitOpen
 from app.extensions.outbound.scripts import ADMIT, SETTLE
 from app.extensions.outbound.settings import Policy
-from app.extensions.outbound.storage import Away, Storage
+from app.extensions.outbound.storage import Storage
 
 T = TypeVar("T")
 KEPT = 24 * 3600 * 1000

@@ -1,12 +1,11 @@
 """The settings of outbound calls: what holds for every service, and what for one."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from app.core.settings import Group
+from app.core.settings import Group, address
 
 
 class Policy(BaseModel):
@@ -49,7 +48,7 @@ class OutboundSettings(Group):
         default_factory=dict,
         description="What differs for one service, and its address: `OUTBOUND__SERVICES__BILLING__URL`.",
     )
-    storage_url: str | None = Field(
+    storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://:password@host:6379/0")] = Field(
         None,
         repr=False,
         description="Where all processes share breakers: redis://:password@host:6379/0; unset: each has its own.",
@@ -58,18 +57,6 @@ class OutboundSettings(Group):
         0.3, gt=0, description="Seconds in which the storage has to answer; after that each process has its own."
     )
     _policies: dict[str, Policy] = PrivateAttr(default_factory=dict)
-
-    @field_validator("storage_url")
-    @classmethod
-    def _speaks_redis(cls, url: str | None) -> str | None:
-        try:
-            parts = urlsplit(url or "")
-            right = not url or (parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0)
-        except ValueError:
-            right = False
-        if not right:
-            raise ValueError("has to look like redis://:password@host:6379/0")
-        return url or None
 
     @model_validator(mode="after")
     def _read_services(self) -> Self:

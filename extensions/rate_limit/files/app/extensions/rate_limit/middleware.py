@@ -11,10 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core import context, telemetry
 from app.core.context import RequestContext
 from app.core.errors import RateLimited
+from app.core.outage import Away
 from app.extensions.rate_limit.memory import Memory
 from app.extensions.rate_limit.routes import Routes
 from app.extensions.rate_limit.settings import RateLimitSettings
-from app.extensions.rate_limit.shared import Away, Shared
+from app.extensions.rate_limit.shared import Shared
 from app.extensions.rate_limit.windows import Limit, Verdict
 from app.extensions.rate_limit.windows import limit as limit_of
 

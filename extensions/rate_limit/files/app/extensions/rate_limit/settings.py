@@ -1,11 +1,10 @@
 """The settings of the limits."""
 
-from typing import ClassVar
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from app.core.settings import CommaSeparated, Group
+from app.core.settings import CommaSeparated, Group, address
 
 
 class RateLimitSettings(Group):
@@ -21,7 +20,7 @@ class RateLimitSettings(Group):
     clients: int = Field(
         50_000, ge=1, description="Clients that a process counts at most; the oldest are forgotten first."
     )
-    storage_url: str | None = Field(
+    storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://:password@host:6379/0")] = Field(
         None,
         repr=False,
         description="Where all processes count together: redis://:password@host:6379/0; unset: each counts for itself.",
@@ -29,15 +28,3 @@ class RateLimitSettings(Group):
     storage_timeout: float = Field(
         0.3, gt=0, description="Seconds in which the storage has to answer; after that each process counts for itself."
     )
-
-    @field_validator("storage_url")
-    @classmethod
-    def _speaks_redis(cls, url: str | None) -> str | None:
-        try:
-            parts = urlsplit(url or "")
-            right = not url or (parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0)
-        except ValueError:
-            right = False
-        if not right:
-            raise ValueError("has to look like redis://:password@host:6379/0")
-        return url or None

@@ -1,18 +1,8 @@
 """Counting for all processes together, in a server that speaks Redis' protocol: one script, one round trip."""
 
-import asyncio
-import logging
-import random
-from contextvars import Context
-from time import monotonic
-
+from app.core.outage import Outage
 from app.extensions.rate_limit.settings import RateLimitSettings
 from app.extensions.rate_limit.windows import Limit, Verdict
-
-logger = logging.getLogger(__name__)
-
-PAUSE = 1.0
-"""Seconds between two looks whether the server is back."""
 
 # What `windows.count` does, by the server's clock. Returns the place of the window, remaining, reset and retry-after.
 COUNT = """
@@ -52,12 +42,8 @@ return {tightest, math.floor(least) - 1, math.ceil(reset), 0}
 """
 
 
-class Away(Exception):
-    """The server does not answer."""
-
-
 class Shared:
-    """The counters of the clients, in the server. After a failure it is left alone until a look finds it back."""
+    """The counters of the clients, in the server."""
 
     def __init__(self, settings: RateLimitSettings, namespace: str) -> None:
         from redis.asyncio import BlockingConnectionPool, Redis  # 0.6 s, which a service without a server saves
@@ -76,9 +62,12 @@ class Shared:
         self._client = Redis(connection_pool=pool)
         self._count = self._client.register_script(COUNT)
         self._namespace = namespace
-        self._failures = (RedisError, OSError)
-        self._looking: asyncio.Task[None] | None = None
-        self._warned = float("-inf")
+        self._outage = Outage(
+            "the storage of the rate limit",
+            "each process counts for itself",
+            failures=(RedisError, OSError),
+            look=self._look,
+        )
 
     async def hit(self, client: str, limit: Limit) -> Verdict:
         """Count a request, if it may pass.
@@ -86,41 +75,17 @@ class Shared:
         Raises:
             Away: the server does not answer.
         """
-        if self._looking is not None:
-            raise Away
         arguments = [number for window in limit.windows for number in window]
-        try:
-            verdict = await self._count([f"{self._namespace}:limit:{client}"], arguments)
-        except self._failures as error:
-            if self._looking is None:
-                self._warn(error)
-                self._looking = asyncio.create_task(self._look(), context=Context())
-            raise Away from error
-        return Verdict(*verdict)
+        key = f"{self._namespace}:limit:{client}"
+        return Verdict(*await self._outage.guard(lambda: self._count([key], arguments)))
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._looking is not None:
-            self._looking.cancel()
+        self._outage.close()
         await self._client.aclose()
         await self._client.connection_pool.disconnect()
 
-    def _warn(self, error: Exception) -> None:
-        if monotonic() - self._warned >= 60:
-            self._warned = monotonic()
-            logger.warning("the storage of the rate limit does not answer: each process counts for itself (%s)", error)
-
     async def _look(self) -> None:
-        """Wait until the server is back."""
-        while True:
-            await asyncio.sleep(PAUSE * random.uniform(0.75, 1.25))  # noqa: S311  # so that not all ask at once
-            # Those that were idle when the server went are dead too, and each would find that out for itself.
-            await self._client.connection_pool.disconnect(inuse_connections=False)
-            try:
-                await self._client.execute_command("PING")  # type: ignore[no-untyped-call]
-            except self._failures as error:
-                self._warn(error)
-            else:
-                self._looking = None
-                logger.info("the storage of the rate limit answers again")
-                return
+        # Those that were idle when the server went are dead too, and each would find that out for itself.
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+        await self._client.execute_command("PING")  # type: ignore[no-untyped-call]

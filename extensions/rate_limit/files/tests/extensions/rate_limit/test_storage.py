@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 
 from app.core.component import Component
+from app.core.outage import Away
 from app.extensions.rate_limit.settings import RateLimitSettings
-from app.extensions.rate_limit.shared import Away, Shared
+from app.extensions.rate_limit.shared import Shared
 from app.extensions.rate_limit.windows import Limit, count, limit
 from tests.conftest import Start
 from tests.extensions.rate_limit.servers import Server

@@ -12,8 +12,9 @@ from fastapi import Depends, Request
 from pydantic import TypeAdapter
 
 from app.core.errors import ServiceError
+from app.core.outage import Away, Seldom
 from app.core.telemetry import CacheRead, emit
-from app.extensions.redis.connection import Away, Connection, Seldom
+from app.extensions.redis.connection import Connection
 from app.extensions.redis.entries import Entry, decode, encode, prefix_group
 from app.extensions.redis.flights import Flight, Flights
 from app.extensions.redis.settings import RedisSettings
@@ -112,11 +113,14 @@ class Cache:
         """Load it under the lock that all processes share, or take what another one has loaded."""
         token = os.urandom(8).hex()
         lifetime = wanted.ttl + self._settings.stale
-        give_up = monotonic() + self._settings.loading
+        give_up = monotonic() + self._settings.loading_timeout
         while True:
             try:
                 taken, found = await store.take(
-                    wanted.place, token, loading=self._settings.loading, lifetime=lifetime + self._settings.loading
+                    wanted.place,
+                    token,
+                    loading=self._settings.loading_timeout,
+                    lifetime=lifetime + self._settings.loading_timeout,
                 )
             except Away:
                 self._unsure.append((wanted.place, token))

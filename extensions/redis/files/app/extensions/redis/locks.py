@@ -11,7 +11,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.core.errors import Conflict, ServiceUnavailable
-from app.extensions.redis.connection import Away, Connection
+from app.core.outage import Away
+from app.extensions.redis.connection import Connection
 
 GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 

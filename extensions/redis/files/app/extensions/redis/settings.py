@@ -1,18 +1,17 @@
 """The settings of the cache."""
 
-from typing import ClassVar
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from app.core.settings import Group
+from app.core.settings import Group, address
 
 
 class RedisSettings(Group):
     """Where the server is, and how long anybody waits for it."""
 
     group: ClassVar[str] = "redis"
-    url: str | None = Field(
+    url: Annotated[str | None, address({"redis", "rediss"}, "redis://:password@host:6379/0")] = Field(
         None,
         repr=False,
         description="Where the server is: redis://:password@host:6379/0; "
@@ -26,16 +25,6 @@ class RedisSettings(Group):
     stale: float = Field(
         600.0, ge=0, description="Seconds beyond its time for which a value is kept, in case its loader fails."
     )
-    loading: float = Field(10.0, gt=0, description="Seconds that one loader has before another process tries too.")
-
-    @field_validator("url")
-    @classmethod
-    def _speaks_redis(cls, url: str | None) -> str | None:
-        try:
-            parts = urlsplit(url or "")
-            right = not url or (parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0)
-        except ValueError:
-            right = False
-        if not right:
-            raise ValueError("has to look like redis://:password@host:6379/0")
-        return url or None
+    loading_timeout: float = Field(
+        10.0, gt=0, description="Seconds that one loader has before another process tries too."
+    )

@@ -54,7 +54,7 @@ async def test_nobody_waits_longer_than_a_loader_may_take(
 ) -> None:
     await direct.command("SET", f"{namespace}:loading:n:1", "somebody else's", "PX", 60_000)
     async with asyncio.timeout(1.5):
-        assert await make_cache(loading=0.3).get("n:1", load, ttl=60, kind=INT) == 1
+        assert await make_cache(loading_timeout=0.3).get("n:1", load, ttl=60, kind=INT) == 1
 
 
 async def test_a_failure_is_everybodys_who_waited(cache: Cache, load: Loader) -> None:
@@ -106,7 +106,7 @@ async def test_a_loader_that_never_ends_does_not_keep_other_processes_waiting(
         await never.wait()
         return 0
 
-    first, second = make_cache(loading=0.3), make_cache(loading=0.3)
+    first, second = make_cache(loading_timeout=0.3), make_cache(loading_timeout=0.3)
     waiting = asyncio.create_task(first.get("n:1", stick, ttl=60, kind=INT))
     await loading.wait()
     async with asyncio.timeout(1.5):

@@ -1,5 +1,6 @@
-"""The server of `make dev` and `make run`: shared by all who use it at a time, and gone with the last of them."""
+"""The server of `make dev` and `make run`: shared by all who use it at a time; its data outlive it."""
 
+import socket
 from pathlib import Path
 
 from dev.servers import redis
@@ -8,6 +9,13 @@ from dev.servers import redis
 def port_of(url: str) -> int:
     """The port of redis://127.0.0.1:1234/0."""
     return int(url.rpartition(":")[2].partition("/")[0])
+
+
+def tell(url: str, command: bytes) -> bytes:
+    """What the server answers."""
+    with socket.create_connection(("127.0.0.1", port_of(url)), timeout=5) as connection:
+        connection.sendall(command)
+        return connection.recv(1000)
 
 
 def test_a_server_is_shared_and_stops_with_its_last_user(tmp_path: Path) -> None:
@@ -21,3 +29,10 @@ def test_a_server_is_shared_and_stops_with_its_last_user(tmp_path: Path) -> None
     with redis.serve(tmp_path) as again:
         assert redis.answers(port_of(again))
     assert not redis.answers(port_of(again))
+
+
+def test_what_was_stored_is_there_at_the_next_start(tmp_path: Path) -> None:
+    with redis.serve(tmp_path) as url:
+        assert tell(url, b"SET kept 1\r\n") == b"+OK\r\n"
+    with redis.serve(tmp_path) as url:
+        assert tell(url, b"GET kept\r\n") == b"$1\r\n1\r\n"

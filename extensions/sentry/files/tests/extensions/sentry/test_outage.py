@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack
 
 import httpx2
 import pytest
+import sentry_sdk
 
+from app.core import outage
 from app.core.component import Component
 from app.core.settings import Settings
 from app.extensions import sentry
-from app.extensions.sentry import delivery
+from app.extensions.sentry.delivery import Delivery
 from app.main import create_app
 from tests.conftest import Opened, Start
 from tests.extensions.sentry.sink import Sink, until
@@ -84,10 +86,11 @@ async def test_whatever_sentry_answers_requests_go_on(
     await fails(service)
 
 
-async def test_it_is_warned_of_once_a_minute(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_warned_of_once_a_minute(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     now = 100.0
-    monkeypatch.setattr(delivery, "monotonic", lambda: now)
-    sending = object.__new__(delivery.Delivery)
+    monkeypatch.setattr(outage, "monotonic", lambda: now)
+    sending = sentry_sdk.Client(dsn="http://key@localhost/1", transport=Delivery).transport
+    assert isinstance(sending, Delivery)
     for _ in range(5):
         sending.on_dropped_event("network")
     assert caplog.text.count(WARNING) == 1

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
-from time import monotonic
 from typing import Any
 
 import requests
@@ -14,12 +13,11 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind, Status
 from opentelemetry.util.types import Attributes
 
+from app.core.outage import Seldom
 from app.core.redaction import redact, scrub
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 60.0
-"""Seconds between two warnings."""
 ADDRESSES = frozenset({"url.full", "http.url", "http.target"})
 MESSAGES = frozenset({"exception.message", "exception.stacktrace"})
 
@@ -28,17 +26,16 @@ class Export(OTLPSpanExporter):
     """Runs in a thread: requests hand over to a queue of bounded length, and never wait for it."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(compression=Compression.Gzip, **options)
-        # Its own session: given another, it would not ask the provider of credentials that its environment may name.
-        self._session.hooks["response"].append(_refuse_redirects)
-        self._warned = float("-inf")
+        session = requests.Session()
+        session.hooks["response"].append(_refuse_redirects)
+        super().__init__(compression=Compression.Gzip, session=session, **options)
+        self._due = Seldom()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send some."""
         # Those of requests are made here, and have neither.
         result = super().export([span if span.kind is SpanKind.SERVER else cleaned(span) for span in spans])
-        if result is not SpanExportResult.SUCCESS and monotonic() - self._warned >= PAUSE:
-            self._warned = monotonic()
+        if result is not SpanExportResult.SUCCESS and self._due():
             logger.warning("the collector does not take spans: the service works on, and they are lost")
         return result
 

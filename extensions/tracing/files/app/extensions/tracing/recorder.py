@@ -65,7 +65,7 @@ def make_provider(settings: TracingSettings, service: ServiceSettings) -> Tracer
         timeout=settings.timeout,
     )
     provider.add_span_processor(
-        BatchSpanProcessor(export, max_queue_size=WAITING, schedule_delay_millis=settings.interval * 1000)
+        BatchSpanProcessor(export, max_queue_size=WAITING, schedule_delay_millis=settings.flush_interval * 1000)
     )
     return provider
 

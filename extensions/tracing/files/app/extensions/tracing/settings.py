@@ -22,7 +22,7 @@ class TracingSettings(Group):
     sample_rate: float = Field(
         1.0, ge=0, le=1, description="The share of requests that are recorded, where the caller does not say."
     )
-    interval: float = Field(5.0, gt=0, description="Seconds between two sendings.")
+    flush_interval: float = Field(5.0, gt=0, description="Seconds between two sendings.")
     timeout: float = Field(5.0, gt=0, description="Seconds that one sending may take.")
     shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for what is not yet sent.")
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from app.core import database
+from app.core import database, outage
 from app.core.settings import Settings
 from app.extensions import tracing
 from app.extensions.tracing import export
@@ -41,7 +41,7 @@ async def stopped_after(sink: Sink, configured: Configure, requests: int, **sett
 
 
 async def test_what_is_not_sent_yet_is_sent_before_a_stop(sink: Sink, configured: Configure) -> None:
-    await stopped_after(sink, configured, 5, interval=1000, shutdown_timeout=30)
+    await stopped_after(sink, configured, 5, flush_interval=1000, shutdown_timeout=30)
     assert len(sink.spans) == 5
 
 
@@ -50,7 +50,7 @@ async def test_a_frozen_collector_keeps_nobody_waiting_and_a_stop_as_long_as_it_
 ) -> None:
     sink.awake.clear()
     started = time.monotonic()
-    await stopped_after(sink, configured, 50, interval=0.05, shutdown_timeout=0.2, timeout=1000)
+    await stopped_after(sink, configured, 50, flush_interval=0.05, shutdown_timeout=0.2, timeout=1000)
     assert time.monotonic() - started < 25  # the SDK alone waits 30 s
     assert sink.spans == []
 
@@ -86,7 +86,7 @@ def test_it_is_warned_of_once_a_minute(
     sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(export, "monotonic", lambda: now)
+    monkeypatch.setattr(outage, "monotonic", lambda: now)
     sink.stop()
     sending = export.Export(endpoint=f"{sink.endpoint}/v1/traces", timeout=0.05)
     for _ in range(3):

@@ -53,7 +53,7 @@ async def test_a_request_without_a_caller_begins_the_trace_that_its_answer_names
 
 async def test_a_span_says_which_service_it_is_of(sink: Sink, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team=counter")
-    settings = {"endpoint": f"{sink.endpoint}/", "interval": 0.05, "headers": "X-Key=abc=, Tenant=shop"}
+    settings = {"endpoint": f"{sink.endpoint}/", "flush_interval": 0.05, "headers": "X-Key=abc=, Tenant=shop"}
     service = await start(tracing=settings, service={"name": "shop", "version": "1.2.3"})
     await service.get("/nowhere")
     (span,) = await arrived(sink, "GET")

@@ -106,7 +106,7 @@ async def _make_room(uploads: UploadsDep) -> None:
     current = context.current()
     if current:
         current.body_limit = uploads.settings.files * uploads.settings.file_limit + ENVELOPE
-        current.body_seconds = uploads.settings.seconds
+        current.body_seconds = uploads.settings.receive_timeout
 
 
 def _hang_up() -> None:

@@ -1,20 +1,22 @@
 """The settings of background jobs."""
 
 import re
-from typing import ClassVar
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from app.core.engine import DatabaseSettings
-from app.core.settings import Group, Settings
+from app.core.settings import Group, Settings, address
+
+SCHEMES = {"redis", "rediss", "postgres", "postgresql"}
+EXAMPLES = "redis://:password@host:6379/0 or postgresql://user:password@host/name"
 
 
 class WorkerSettings(Group):
     """Where jobs wait, and how a worker carries them out."""
 
     group: ClassVar[str] = "worker"
-    url: str | None = Field(
+    url: Annotated[str | None, address(SCHEMES, EXAMPLES)] = Field(
         None,
         repr=False,
         description="Where jobs wait: redis://:password@host:6379/0 or postgresql://user:password@host:5432/name; "
@@ -29,18 +31,6 @@ class WorkerSettings(Group):
         25, ge=0, description="Seconds that jobs have to finish when a worker stops; then another one repeats them."
     )
     keep_failed: int = Field(604_800, ge=1, description="Seconds for which a job that failed for good is kept.")
-
-    @field_validator("url")
-    @classmethod
-    def _can_keep_jobs(cls, url: str | None) -> str | None:
-        try:
-            parts = urlsplit(url or "")
-            right = not url or (parts.scheme in {"redis", "rediss", "postgres", "postgresql"} and parts.port != 0)
-        except ValueError:
-            right = False
-        if not right:
-            raise ValueError("has to look like redis://:password@host:6379/0 or postgresql://user:password@host/name")
-        return url or None
 
 
 def own_database(settings: Settings) -> str | None:
