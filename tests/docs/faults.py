@@ -74,7 +74,10 @@ OF_AN_EXTENSION = {
         "a worker is killed (`kill -9`)": "extensions/test_worker::"
         "test_what_a_killed_worker_was_doing_is_done_by_another_one",
         "no worker runs": "worker/test_status::test_operators_see_what_waits_and_who_works",
-        "the server of the queue is away": "worker/test_enqueuing::test_a_queue_that_is_away_is_said",
+        "the server of `WORKER__URL` is away, or frozen": "extensions/test_worker::"
+        "test_a_frozen_server_is_said_in_time_and_used_again_when_it_goes_on",
+        "the service's own PostgreSQL is away, and jobs wait in it": "extensions/test_worker::"
+        "test_a_frozen_server_is_said_in_time_and_used_again_when_it_goes_on",
         "the server of the queue starts again": "extensions/test_worker::"
         "test_no_job_is_lost_when_the_server_of_the_queue_is_killed",
         "a job fails for good": "worker/test_running::test_after_its_last_try_it_is_kept_until_somebody_tries_it_again",

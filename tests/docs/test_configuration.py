@@ -21,7 +21,7 @@ from app.main import GROUPS
 def shown(field):
     value = field.default
     if field.default_factory is not None:
-        return "see there"
+        return "empty" if field.default_factory is dict else "from pyproject.toml"
     if value is PydanticUndefined:
         return "required"
     if value is None:

@@ -10,7 +10,7 @@ from tests.extensions import valkey
 from tests.extensions.household import SERVERS, Household, Server, until
 from tests.live import postgres
 from tests.live.conftest import Make, Run
-from tests.live.service import Rendered
+from tests.live.service import BOUND, Rendered
 
 SLICE = Path(__file__).parent / "slices" / "chores.py"
 
@@ -118,6 +118,21 @@ def test_no_job_is_lost_when_the_server_of_the_queue_is_killed(household: Househ
         household.enqueue(room)
     until(lambda: {f"end {room}" for room in rooms} <= set(household.noted()), household.text())
     assert worker.process.poll() is None
+
+
+def test_a_frozen_server_is_said_in_time_and_used_again_when_it_goes_on(household: Household) -> None:
+    household.enqueue("before")
+    household.server.freeze()
+    started = time.monotonic()
+    refused = household.service.http.post("/api/v1/chores/meanwhile", timeout=BOUND)
+    waited = time.monotonic() - started
+    household.server.thaw()
+    ours = isinstance(household.server, postgres.Server)
+    code = "database_unreachable" if ours else "jobs_unavailable"
+    assert (refused.status_code, refused.json()["code"]) == (503, code)
+    assert waited < 10, "four seconds, on a busy machine"
+    until(lambda: household.service.http.get("/jobs").status_code == 200, household.text())
+    household.enqueue("after")
 
 
 def test_what_has_a_schedule_begins_by_itself_once_over_all_workers(household: Household) -> None:

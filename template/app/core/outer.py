@@ -18,7 +18,7 @@ from app.core.deadlines import Clock
 from app.core.errors import PROBLEM, BadRequest, ServiceError, ServiceUnavailable
 from app.core.lifecycle import Lifecycle
 from app.core.limits import BoundedBody, RequestRefused
-from app.core.security import HeaderList, HttpSettings, answers_to, cors_headers, headers, with_cors
+from app.core.security import PROBES, HeaderList, HttpSettings, answers_to, cors_headers, headers, with_cors
 
 logger = logging.getLogger(__name__)
 _NO_GZIP = re.compile(rb"gzip *; *q=0(?:\.0*)? *(?:,|$)")
@@ -48,7 +48,7 @@ class Outer:
         self.body_limit = settings.body_limit
         self.receive_timeout = settings.receive_timeout
         self.clock = Clock(settings.request_timeout)
-        self.trusted = () if "*" in settings.trusted_hosts else settings.trusted_hosts
+        self.trusted = () if "*" in settings.trusted_hosts else tuple(host.lower() for host in settings.trusted_hosts)
         self.headers = headers(settings)
         self.replaceable = {name for name, _ in self.headers} - {b"vary"}
         self.pages = pages
@@ -76,7 +76,7 @@ class Outer:
         stack = self.stacks[b"origin" in given, _accepts_gzip(given.get(b"accept-encoding", b""))]
         body = BoundedBody(receive, request, given.get(b"content-length"), exchange.refuse, exchange.extend)
         try:
-            if self.trusted and not answers_to(given.get(b"host", b""), self.trusted):
+            if self.trusted and request.path not in PROBES and not answers_to(given.get(b"host", b""), self.trusted):
                 await exchange.refuse(BadRequest("the Host header names no host of this service"))
                 return
             await stack(scope, body, exchange.send)

@@ -65,7 +65,7 @@ class Page(BaseModel, Generic[ItemT]):
 
 
 class CursorPage(BaseModel, Generic[ItemT]):
-    """One stretch of a list; `cursor` gives the next one, and is absent at the end."""
+    """One stretch of a list; `cursor` gives the next one, and is null at the end."""
 
     items: list[ItemT]
     size: int

@@ -16,6 +16,24 @@ from app.core.errors import BadRequest
 from app.core.settings import CommaSeparated, Group
 
 HeaderList = list[tuple[bytes, bytes]]
+PROBES = frozenset({"/health/live", "/health/ready", "/health/startup"})
+"""Answered by any name: Kubernetes and load balancers ask an instance by its address."""
+EXPOSED = [
+    "X-Correlation-ID",
+    "ETag",
+    "Location",
+    "Link",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Policy",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Deprecation",
+    "Sunset",
+    "WWW-Authenticate",
+    "Content-Disposition",
+]
+"""What scripts in browsers may read of an answer, beside the headers that they always may."""
 
 
 class HttpSettings(Group):
@@ -32,7 +50,7 @@ class HttpSettings(Group):
     cors_origins: CommaSeparated = Field((), description="Origins of browsers that may call, comma-separated, or `*`.")
     cors_credentials: bool = Field(default=False, description="Whether browsers may send cookies and credentials.")
     trusted_hosts: CommaSeparated = Field(
-        ("*",), description="Host names that are answered, `*.example.com` with all below."
+        ("*",), description="Host names that are answered, `*.example.com` with all below; probes are by any name."
     )
     hsts: int = Field(
         31_536_000, ge=0, description="Seconds for which browsers insist on HTTPS, subdomains too; 0: no such header."
@@ -99,7 +117,7 @@ def with_cors(app: ASGIApp, settings: HttpSettings) -> ASGIApp:
         allow_credentials=settings.cors_credentials,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["X-Correlation-ID", "ETag", "Location", "Link", "Retry-After"],
+        expose_headers=EXPOSED,
     )
 
 
@@ -114,6 +132,6 @@ def cors_headers(app: ASGIApp, origin: bytes | None) -> HeaderList:
 
 
 def answers_to(host: bytes, trusted: tuple[str, ...]) -> bool:
-    """Whether the `Host` header, port aside, is one of the trusted names."""
+    """Whether the `Host` header, port aside, is one of the trusted names, which are in lower case."""
     name = re.sub(rb":\d+$", b"", host).decode("latin-1").lower()
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)

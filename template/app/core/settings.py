@@ -46,10 +46,10 @@ def _split(value: object) -> object:
 
 
 def _strong(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value()) < 16:
-        raise ValueError("has fewer than 16 characters: set a longer secret, or leave the variable out")
     if PLACEHOLDER in secret.get_secret_value():
         raise ValueError("still holds the placeholder of .env.example: set a secret of your own, or run `make setup`")
+    if len(secret.get_secret_value()) < 16:
+        raise ValueError("has fewer than 16 characters: set a longer secret, or leave the variable out")
     return secret
 
 

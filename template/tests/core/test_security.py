@@ -70,7 +70,8 @@ async def test_a_known_origin_may_read_every_answer(start: Start, path: str) -> 
     client = await start(http={"cors_origins": SHOP})
     answer = await client.get(path, headers={"Origin": SHOP})
     assert answer.headers["access-control-allow-origin"] == SHOP
-    assert "ETag" in answer.headers["access-control-expose-headers"]
+    exposed = answer.headers["access-control-expose-headers"].split(", ")
+    assert {"ETag", "RateLimit-Remaining", "Sunset", "WWW-Authenticate", "Content-Disposition"} <= {*exposed}
     other = await client.get(path, headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
 
@@ -100,6 +101,7 @@ async def test_any_origin_goes_without_credentials_only(start: Start) -> None:
         ("shop.example", 200),
         ("SHOP.example:8443", 200),
         ("api.shops.example", 200),
+        ("api.other.example", 200),
         ("shops.example", 400),
         ("evil.example", 400),
         ("shop.example.evil.example", 400),
@@ -109,12 +111,19 @@ async def test_any_origin_goes_without_credentials_only(start: Start) -> None:
     ],
 )
 async def test_only_trusted_hosts_are_answered(start: Start, host: str, status: int) -> None:
-    client = await start(http={"trusted_hosts": "shop.example,*.shops.example"})
-    answer = await client.get("/health/live", headers={"Host": host})
+    client = await start(http={"trusted_hosts": "Shop.Example,*.shops.example,*.Other.example"})
+    answer = await client.get("/health", headers={"Host": host})
     assert answer.status_code == status
     if status == 400:
         assert answer.headers["content-type"] == PROBLEM
         assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("probe", ["live", "ready", "startup"])
+async def test_probes_are_answered_by_any_name(start: Start, probe: str) -> None:
+    client = await start(http={"trusted_hosts": "shop.example"})
+    answer = await client.get(f"/health/{probe}", headers={"Host": "10.0.0.3:8000"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "a b", "x" * 300, "ümlaut", "host:port", "/", "@", "?"])

@@ -76,9 +76,8 @@ def test_a_secret_is_read_from_a_file_and_shown_to_nobody(read: Load, tmp_path: 
     assert SECRET not in repr(settings)
 
 
-@pytest.mark.parametrize("key", ["", "short"])
-def test_a_secret_that_is_too_short_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    monkeypatch.setenv("SHOP__KEY", key)
+def test_an_empty_secret_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP__KEY", "")
     assert mistakes(read) == ["SHOP__KEY: has fewer than 16 characters: set a longer secret, or leave the variable out"]
 
 
@@ -86,9 +85,9 @@ def test_a_secret_that_is_too_short_is_refused(read: Load, monkeypatch: pytest.M
     "url",
     [
         "amqp://localhost",
-        "amqps://user:p%40ss@broker.example:5671/orders?heartbeat=10",
+        "amqps://user:p%40ss@broker.example:5671/queue?heartbeat=10",
         "amqp://[::1]:5672",
-        "amqp:///orders?host=/run/broker",
+        "amqp:///queue?host=/run/broker",
     ],
 )
 def test_the_address_of_a_server_is_taken_as_it_is(read: Load, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -159,7 +158,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("value", "why"), [("change-me", "16"), ("change-me-change-me-change-me", "placeholder"), ("short", "16")]
+    ("value", "why"), [("change-me", "placeholder"), ("change-me-change-me-change-me", "placeholder"), ("short", "16")]
 )
 def test_a_default_or_short_secret_is_refused_and_not_shown(
     read: Load, monkeypatch: pytest.MonkeyPatch, value: str, why: str

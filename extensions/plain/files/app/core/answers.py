@@ -10,9 +10,9 @@ __all__ = ["Failure", "Router", "failure"]
 
 
 class Failure(BaseModel):
-    """What a problem has beside the members of RFC 9457: nothing."""
+    """Plain answers add no members to a problem."""
 
 
 def failure(_message: str, _status: int) -> dict[str, Any]:
-    """The same, for one problem."""
+    """What is added to one problem: nothing."""
     return {}

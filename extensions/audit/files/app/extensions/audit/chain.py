@@ -24,6 +24,8 @@ class Chain:
         self._key = key
         self._known: tuple[int, int, Head] | None = None
         """The file, its size and the end of the chain, as this process left them."""
+        self._unnoted: tuple[Head, Head] | None = None
+        """What stands beside the records in place of their end, which could not be noted, and that end."""
 
     def append(self, records: Sequence[Record]) -> Head:
         """Add records, all or none.
@@ -34,7 +36,9 @@ class Chain:
         with self.locked(fcntl.LOCK_EX) as head_file:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
             try:
-                size, head = self._end(descriptor, read_head(head_file))
+                noted = read_head(head_file)
+                stands, missed = self._unnoted or (noted, noted)
+                size, head = self._end(descriptor, missed if noted == stands else noted)
                 data, head = chained(records, head, self._key)
                 try:
                     _write(descriptor, data)
@@ -46,7 +50,7 @@ class Chain:
                 self._known = (os.fstat(descriptor).st_ino, size + len(data), head)
             finally:
                 os.close(descriptor)
-            os.pwrite(head_file, _as_text(head), 0)
+            self._note(head_file, noted, head)
         return head
 
     @contextmanager
@@ -58,6 +62,17 @@ class Chain:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _note(self, head_file: int, noted: Head, head: Head) -> None:
+        """Write the end of the chain over the one before. It may fail: the records are on the disk, and tell it too."""
+        try:
+            os.pwrite(head_file, _as_text(head), 0)
+        except OSError as error:
+            if self._unnoted is None:  # once for each outage
+                logger.error("the end of %s cannot be noted beside it (%s)", self.path, error)  # noqa: TRY400  # expected
+            self._unnoted = (noted, head)
+        else:
+            self._unnoted = None
 
     def _end(self, descriptor: int, noted: Head) -> tuple[int, Head]:
         """The size of the file and the end of the chain."""
@@ -85,7 +100,8 @@ class Chain:
 def read_head(descriptor: int) -> Head:
     """The end of the chain as it is noted beside the records."""
     number, _, seal = os.pread(descriptor, 200, 0).decode(errors="replace").partition(":")
-    return Head(int(number), seal.strip()) if number.isdecimal() and seal else START
+    whole = number.isdecimal() and len(seal.strip()) == len(START.seal)  # a full disk may take a part of it
+    return Head(int(number), seal.strip()) if whole else START
 
 
 def _as_text(head: Head) -> bytes:

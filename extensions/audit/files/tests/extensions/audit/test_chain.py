@@ -1,10 +1,13 @@
 """The chain: added to by several at once, cut short by crashes, put away, and always whole again."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,18 @@ print("done")
 def chain(tmp_path: Path) -> Chain:
     """A chain."""
     return Chain(tmp_path / "audit.jsonl", KEY)
+
+
+@contextmanager
+def end_not_noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The disk takes the records, and not their end beside them."""
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("app.extensions.audit.chain.os.pwrite", fail)
+        yield
 
 
 def test_each_record_is_tied_to_the_one_before(chain: Chain) -> None:
@@ -77,6 +92,47 @@ def test_a_process_that_is_killed_before_it_notes_the_end_leaves_a_whole_chain(c
     chain.beside.write_bytes(noted)
     assert Chain(chain.path, KEY).append([{"c": 3}]).number == 3
     assert verify([chain.path], KEY, known=[second]).number == 3
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("another", [False, True])
+def test_records_whose_end_cannot_be_noted_are_written_all_the_same(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, before: int, another: bool
+) -> None:
+    chain.append([{"before": 0}] * before)
+    with end_not_noted(monkeypatch):
+        ends = [chain.append([{"during": number}]) for number in range(3)]
+        assert verify([chain.path], KEY, known=ends) == ends[-1]
+    assert len([record for record in caplog.records if "cannot be noted beside" in record.message]) == 1
+    after = (Chain(chain.path, KEY) if another else chain).append([{"after": 4}])
+    assert verify([chain.path], KEY, known=[*ends, after]) == after
+    assert after.number == before + 4
+    assert "verify it" not in caplog.text
+
+
+@pytest.mark.parametrize("kept", [0, 10, 40])
+def test_an_end_that_was_noted_in_part_is_found_from_the_records(
+    chain: Chain, caplog: pytest.LogCaptureFixture, kept: int
+) -> None:
+    chain.append([{"a": 1}])
+    os.truncate(chain.beside, kept)
+    end = Chain(chain.path, KEY).append([{"b": 2}])
+    assert verify([chain.path], KEY) == end
+    assert "verify it" not in caplog.text
+
+
+def test_records_that_were_put_away_are_gone_on_from_though_their_end_could_not_be_noted(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_away = chain.path.with_name("audit-1.jsonl")
+    chain.append([{"a": 1}])
+    with end_not_noted(monkeypatch):
+        chain.append([{"b": 2}])
+        chain.path.rename(put_away)
+        chain.append([{"c": 3}])
+    last = chain.append([{"d": 4}])
+    assert verify([put_away, chain.path], KEY) == last
+    assert last.number == 4
 
 
 def test_records_that_were_put_away_are_gone_on_from(chain: Chain) -> None:

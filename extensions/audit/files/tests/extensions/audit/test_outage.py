@@ -69,6 +69,25 @@ async def test_records_wait_for_a_full_disk_and_are_written_in_order(
     assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
 
 
+async def test_records_whose_end_cannot_be_noted_are_written_once(
+    start: Start, path: Path, records: Records, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    await start(audit={"path": str(path), "flush_interval": 0.01})
+    with monkeypatch.context() as patch:
+        patch.setattr("app.extensions.audit.chain.os.pwrite", fail)
+        patch.setattr("app.extensions.audit.writer.PAUSE", 0.05)
+        for number in range(3):
+            emit(SecurityEvent("seen", str(number)))
+        await until(lambda: len(records()) >= 3)
+        await anyio.sleep(0.3)
+    assert [record["subject"] for record in records()] == ["0", "1", "2"]
+    assert verify([path], b"").number == 3
+    assert "cannot be written" not in caplog.text
+
+
 async def test_a_service_that_may_not_go_on_without_its_trail_is_not_ready(
     start: Start, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

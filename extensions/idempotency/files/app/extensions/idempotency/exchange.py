@@ -4,11 +4,13 @@ import hashlib
 import json
 import logging
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -23,36 +25,45 @@ logger = logging.getLogger(__name__)
 DROPPED = frozenset({b"set-cookie", b"connection", b"transfer-encoding", b"content-length", b"date"})
 """Headers that are made anew, or that are secrets."""
 NOT_KEPT = Answer(None, (), b"")
+MOMENTARY = frozenset({409, 412, 423, 425, 429})
+"""Refusals that say how things are right now: where nothing was committed, a repetition may fare better."""
 
 
 class Exchange:
     """A request and its answer."""
 
     def __init__(
-        self, settings: IdempotencySettings, store: Store, request: RequestContext, key: str, scope: Scope, send: Send
+        self,
+        settings: IdempotencySettings,
+        store: Store,
+        request: RequestContext,
+        key: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._settings = settings
         self._store = store
         self._request = request
         self._key = key
-        self._scope = scope
+        self._receive = receive
         self._send = send
+        self._ordinary_limit = request.body_limit
         self._hash = hashlib.sha256(scope.get("query_string", b""))
         self._whole = False
+        self._ahead: deque[Message] = deque()
         self._claim: Claim | None = None
         self._held: list[Message] = []
         self._size = 0
 
-    def hashing(self, receive: Receive) -> Receive:
-        """The body, of which note is taken as it comes in."""
-
-        async def receive_and_hash() -> Message:
-            message = await receive()
-            self._hash.update(message.get("body", b""))
-            self._whole = not message.get("more_body", False)
-            return message
-
-        return receive_and_hash
+    async def receive(self) -> Message:
+        """More of the body, of which note is taken as it comes in."""
+        if self._ahead:
+            return self._ahead.popleft()
+        message = await self._receive()
+        self._hash.update(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        return message
 
     async def around(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Call the endpoint, or answer as the first time. All dependencies are done, so it is known who asks.
@@ -63,10 +74,13 @@ class Exchange:
             AnswerNotKept: the first request was carried out, and its answer is lost.
         """
         request = self._request
+        if not self._whole and request.body_limit != self._ordinary_limit:  # too large to be held here
+            return await call()
+        await self._read_whole()
         who = ("principal", request.principal) if request.principal else ("address", request.client)
         parts = (*who, request.method, request.path, self._key)
         claim = Claim(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), os.urandom(16).hex())
-        fingerprint = self._fingerprint()
+        fingerprint = self._hash.hexdigest()
         record = await self._store.claim(claim, fingerprint, lease=self._settings.lease, keep=self._settings.keep)
         if record is not None:
             return _again(record, fingerprint)
@@ -84,9 +98,9 @@ class Exchange:
         if self._held[0]["status"] >= 500:
             await self._settle(self._store.release(self._claim))
         elif self._size > self._settings.answer_limit:
-            await self._settle(self._store.keep(self._claim, NOT_KEPT))
+            await self._settle(self._keep(self._claim, NOT_KEPT))
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
-            await self._settle(self._store.keep(self._claim, self._answer()))
+            await self._settle(self._keep(self._claim, self._answer()))
         else:
             return
         held, self._held = self._held, []
@@ -111,11 +125,18 @@ class Exchange:
         if self._claim is None or not await self._store.mark(self._claim, session):
             raise RequestInProgress  # it took so long that somebody else does it now
 
-    def _fingerprint(self) -> str:
-        """What a repetition has in common: query and body. What the endpoint reads by itself is known by its length."""
-        if not self._whole:
-            self._hash.update(dict(self._scope["headers"]).get(b"content-length", b""))
-        return self._hash.hexdigest()
+    async def _read_whole(self) -> None:
+        """Read what the endpoint reads by itself, and hold it for it: no more than the ordinary limit."""
+        read: list[Message] = []
+        while not self._whole:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            read.append(message)
+        self._ahead.extend(read)
+
+    async def _keep(self, claim: Claim, answer: Answer) -> None:
+        await self._store.keep(claim, answer, if_done=self._held[0]["status"] in MOMENTARY)
 
     def _answer(self) -> Answer:
         start, *parts = self._held

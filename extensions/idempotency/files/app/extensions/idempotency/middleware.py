@@ -37,9 +37,10 @@ class Idempotency:
             return
         if not _KEY.fullmatch(key):
             raise IdempotencyKeyInvalid
-        exchange = Exchange(self.settings, Store(scope["state"]["database"]), request, key.decode(), scope, send)
+        store = Store(scope["state"]["database"])
+        exchange = Exchange(self.settings, store, request, key.decode(), scope, receive, send)
         request.around = exchange.around
         try:
-            await self.app(scope, exchange.hashing(receive), exchange.send)
+            await self.app(scope, exchange.receive, exchange.send)
         finally:
             await exchange.abandon()

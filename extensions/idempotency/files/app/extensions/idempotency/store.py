@@ -139,11 +139,13 @@ class Store:
         """Note in the transaction of the request itself that it is carried out. False where the key was lost."""
         return bool((await session.execute(MARK, claim._asdict())).rowcount)  # type: ignore[attr-defined]
 
-    async def keep(self, claim: Claim, answer: Answer) -> None:
-        """Keep the answer."""
+    async def keep(self, claim: Claim, answer: Answer, *, if_done: bool = False) -> None:
+        """Keep the answer. `if_done`: give the key back instead, unless the request has been carried out."""
         names = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
         values = {"status": answer.status, "headers": json.dumps(names), "body": answer.body}
         async with self._database.transaction() as session:
+            if if_done:
+                await session.execute(RELEASE, claim._asdict())
             await session.execute(KEEP, {**claim._asdict(), **values})
 
     async def release(self, claim: Claim) -> None:

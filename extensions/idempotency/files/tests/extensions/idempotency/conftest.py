@@ -1,12 +1,13 @@
 """What the tests of the keys share: a slice that counts what it does, in the database."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 
@@ -36,6 +37,12 @@ async def authenticated(x_api_key: Annotated[str, Header()] = "") -> None:
     if x_api_key.startswith("wrong") or request is None:
         raise AuthenticationFailed
     request.principal = x_api_key.partition(" ")[0] or None
+
+
+async def make_room() -> None:
+    """Let this request have a larger body than others."""
+    if request := context.current():
+        request.body_limit = 50_000_000
 
 
 async def count(database: DatabaseDep, name: str) -> int:
@@ -116,6 +123,24 @@ async def stream(request: Request, database: DatabaseDep) -> StreamingResponse:
             yield part
 
     return StreamingResponse(parts())
+
+
+@router.post("/large")
+async def take_more(request: Request, database: DatabaseDep, _: Annotated[None, Depends(make_room)]) -> str:
+    """Read a larger body than others by oneself, as uploads do."""
+    await count(database, "large")
+    return hashlib.sha256(b"".join([part async for part in request.stream()])).hexdigest()
+
+
+@router.post("/momentary/{status}")
+async def be_in_the_way(status: int, database: DatabaseDep, late: bool = False) -> int:
+    """Refuse it the first time, before anything is done or after it."""
+    if late or FAILED:
+        times = await count(database, "momentary")
+    if not FAILED:
+        FAILED.append(status)
+        raise HTTPException(status)
+    return times
 
 
 @router.get("/read")

@@ -115,6 +115,28 @@ async def test_a_503_leaves_the_key_free(client: httpx2.AsyncClient) -> None:
     assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, None, "true"]
 
 
+@pytest.mark.parametrize("status", [409, 412, 423, 425, 429])
+async def test_a_refusal_of_the_moment_leaves_the_key_free(client: httpx2.AsyncClient, status: int) -> None:
+    path, key = f"{DEEDS}/momentary/{status}", {"Idempotency-Key": "key-1"}
+    answers = [await client.post(path, headers=key) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [status, 200, 200]
+    assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, None, "true"]
+
+
+@pytest.mark.parametrize("status", [409, 412, 423, 425, 429])
+async def test_a_refusal_of_the_moment_after_a_commit_is_kept(client: httpx2.AsyncClient, status: int) -> None:
+    path, key = f"{DEEDS}/momentary/{status}?late=1", {"Idempotency-Key": "key-1"}
+    answers = [await client.post(path, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410, 422])
+async def test_a_refusal_for_good_is_kept(client: httpx2.AsyncClient, status: int) -> None:
+    path, key = f"{DEEDS}/momentary/{status}", {"Idempotency-Key": "key-1"}
+    assert [(await client.post(path, headers=key)).status_code for _ in range(2)] == [status, status]
+
+
 async def test_what_was_committed_before_a_failure_is_not_done_again(client: httpx2.AsyncClient) -> None:
     assert (await post(client, "key-1", "/fail-late")).status_code == 500
     answer = await post(client, "key-1", "/fail-late")
@@ -131,14 +153,6 @@ async def test_an_answer_that_is_too_large_is_not_kept_and_nothing_is_done_again
     assert len(content(first)["filling"]) == 5000
     assert (await post(client, "key-1", size=5000)).json()["code"] == "answer_not_kept"
     assert content(await post(client, "key-2", size=100))["times"] == 2
-
-
-async def test_a_body_and_an_answer_in_parts(client: httpx2.AsyncClient) -> None:
-    for _ in range(2):
-        answer = await client.post(f"{DEEDS}/stream", content=b"-abc", headers={"Idempotency-Key": "key-1"})
-        assert answer.content == b"1-abc"
-    longer = await client.post(f"{DEEDS}/stream", content=b"-abcd", headers={"Idempotency-Key": "key-1"})
-    assert longer.status_code == 422
 
 
 async def test_an_endpoint_without_async(client: httpx2.AsyncClient) -> None:

@@ -90,7 +90,7 @@ async def test_requests_in_flight_are_those_that_are_being_served(start: Start) 
 
 async def test_a_refused_host_leaves_nothing_in_flight(start: Start) -> None:
     client = await start(http={"trusted_hosts": ["service"]})
-    for path in ("/health/live", "/nothing"):
+    for path in ("/health", "/nothing"):
         assert (await client.get(path, headers={"Host": "elsewhere"})).status_code == 400
     found = await scrape(client)
     assert found.total("http_requests_in_flight") == 0

@@ -20,6 +20,8 @@ from app.extensions.rate_limit.windows import Limit, Verdict
 from app.extensions.rate_limit.windows import limit as limit_of
 
 CREDENTIALS = (b"authorization", b"x-api-key")
+PROOF = {"user": b"authorization", "key": b"x-api-key"}
+"""The header that proves a principal, by its kind: `user:ada`, `key:billing`."""
 KNOWN = 10_000
 """Credentials whose owner is remembered."""
 
@@ -32,24 +34,35 @@ class Owners:
         """By what stands for the credentials: they themselves are not kept."""
         self._secret = token_bytes(32)
 
-    def digest(self, headers: list[tuple[bytes, bytes]]) -> bytes | None:
-        """What stands for the credentials of a request, if it has some."""
+    def digests(self, headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+        """What stands for the credentials of a request, by header: for the first of each, which is what guards read."""
+        found: dict[bytes, bytes] = {}
         for name, value in headers:
-            if name in CREDENTIALS:
-                return blake2b(value, key=self._secret, digest_size=16).digest()
+            if name in CREDENTIALS and name not in found:
+                found[name] = blake2b(value, key=self._secret, person=name, digest_size=16).digest()
+        return found
+
+    def owner(self, digests: dict[bytes, bytes]) -> str | None:
+        """Whose they are, where that is known of any of them: what else is sent may be junk."""
+        for digest in digests.values():
+            if digest in self.names:
+                return self.names[digest]
         return None
 
-    def learn(self, digest: bytes, principal: str | None) -> bool:
-        """Remember whose they are, or that they are nobody's any more. Whether it is somebody new."""
-        if principal is None:
-            self.names.pop(digest, None)
-            return False
-        if self.names.get(digest) == principal:
-            return False
-        if len(self.names) >= KNOWN:
+    def learn(self, digests: dict[bytes, bytes], principal: str) -> None:
+        """Remember the ones that prove this principal: all, where its kind does not tell and none is known for it."""
+        proof = PROOF.get(principal.partition(":")[0], b"")
+        proven = [digests[proof]] if proof in digests else list(digests.values())
+        if any(self.names.get(digest) == principal for digest in proven):
+            return
+        if len(self.names) + len(proven) > KNOWN:
             self.names.clear()
-        self.names[digest] = principal
-        return True
+        self.names.update(dict.fromkeys(proven, principal))
+
+    def forget(self, digests: dict[bytes, bytes]) -> None:
+        """They are nobody's any more."""
+        for digest in digests.values():
+            self.names.pop(digest, None)
 
 
 class RateLimit:
@@ -81,14 +94,18 @@ class RateLimit:
             await self.app(scope, receive, send)
             return
         limit, counted = self._of(scope, path)
-        credentials = self.owners.digest(scope["headers"])
-        owner = self.owners.names.get(credentials) if credentials else None
+        digests = self.owners.digests(scope["headers"])
+        owner = self.owners.owner(digests) if digests else None
         if limit.windows:
             client = f"principal {owner}" if owner else f"address {network(request.client)}"
             await self._count(client + counted, limit, request)
         await self.app(scope, receive, send)
-        if credentials and self.owners.learn(credentials, request.principal) and limit.windows:
-            await self._hit(f"principal {request.principal}{counted}", limit)
+        if digests and request.principal:
+            self.owners.learn(digests, request.principal)
+            if request.principal != owner and limit.windows:
+                await self._hit(f"principal {request.principal}{counted}", limit)
+        elif digests and request.status == 401:  # any other answer says nothing of them: an open route, a 404, a 405
+            self.owners.forget(digests)
 
     def _of(self, scope: Scope, path: str) -> tuple[Limit, str]:
         """The limit of a request, and what sets its counter apart from the client's other ones."""

@@ -24,7 +24,8 @@ def completed(event: Event, _: Any) -> Event:
     if request is None:
         return clean  # type: ignore[no-any-return]
     clean["tags"] = {**clean.get("tags", {}), "correlation_id": request.correlation_id, "trace_id": request.trace_id}
-    clean["request"] = {"method": request.method, "url": request.path}
+    if request.method:  # a job has the ids of a request, and is none
+        clean["request"] = {"method": request.method, "url": request.path}
     if request.principal is not None:
         clean["user"] = {"id": request.principal}
     if clean.get("type") != "transaction":

@@ -11,7 +11,7 @@ from sentry_sdk.utils import event_from_exception
 from app.core import context
 from app.core.component import Component, State
 from app.core.service import ServiceSettings
-from app.core.telemetry import RequestFailed, listening
+from app.core.telemetry import JobFailed, RequestFailed, listening
 from app.extensions.sentry.delivery import Delivery
 from app.extensions.sentry.events import completed
 from app.extensions.sentry.settings import SentrySettings
@@ -29,7 +29,9 @@ def reporter(settings: SentrySettings, service: ServiceSettings) -> Component:
         open_client(settings, service)
         client = sentry_sdk.get_client()
         with ExitStack() as stack:
-            stack.enter_context(listening(RequestFailed, Reports()))
+            reports = Reports()
+            stack.enter_context(listening(RequestFailed, reports))
+            stack.enter_context(listening(JobFailed, reports))
             if settings.traces_sample_rate:
                 for happened, listener in listeners(settings.traces_sample_rate).items():
                     stack.enter_context(listening(happened, listener))
@@ -69,8 +71,10 @@ class Reports:
         self._second = 0
         self._made = 0
 
-    def __call__(self, failed: RequestFailed) -> None:
+    def __call__(self, failed: RequestFailed | JobFailed) -> None:
         """Send one, unless there have been enough of late: each takes 10 ms to put together, which others wait for."""
+        if isinstance(failed, JobFailed) and failed.retried:
+            return  # the next try may go well
         second = int(monotonic())
         self._made = self._made + 1 if second == self._second else 1
         self._second = second
@@ -78,13 +82,16 @@ class Reports:
             report(failed)
 
 
-def report(failed: RequestFailed) -> None:
-    """Send an error with its traceback, as one of its route."""
+def report(failed: RequestFailed | JobFailed) -> None:
+    """Send an error with its traceback, as one of its route or of its job."""
     event, hint = event_from_exception(
         failed.error,
         client_options=sentry_sdk.get_client().options,
         mechanism={"type": "service", "handled": False},
     )
     request = context.current()
-    event["transaction"] = f"{request.method} {failed.route}" if request else failed.route
+    if isinstance(failed, JobFailed):
+        event["transaction"], event["tags"] = f"job {failed.job}", {"job": failed.job}
+    else:
+        event["transaction"] = f"{request.method} {failed.route}" if request else failed.route
     sentry_sdk.capture_event(event, hint)

@@ -14,8 +14,9 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from app.extensions.uploads.errors import StorageFailed, UploadNotFound, of_disk
+from app.extensions.uploads.names import checked_id
 from app.extensions.uploads.settings import UploadsSettings
-from app.extensions.uploads.storage import BLOCK, Draft, Record
+from app.extensions.uploads.storage import BLOCK, Draft, Record, record_of
 
 AT_ONCE = 4
 """Files that are sent at once: each is in memory meanwhile."""
@@ -96,15 +97,12 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise StorageFailed from _in_short(error)
 
-    async def find(self, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
+    async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
         """A file with its content."""
-        try:
-            found = await obstore.get_async(self.store, self.prefix + upload_id)
-        except FileNotFoundError:
-            raise UploadNotFound from None
-        except (BaseError, OSError) as error:
-            raise StorageFailed from _in_short(error)
-        record = Record.model_validate_json(urlsafe_b64decode(found.attributes[RECORD]))
+        found = await self._get(upload_id)
+        if found is None:
+            raise UploadNotFound
+        record = record_of(urlsafe_b64decode(found.attributes[RECORD]), collection)
 
         async def content() -> AsyncIterator[bytes]:
             async for data in found.stream(min_chunk_size=BLOCK):
@@ -112,12 +110,24 @@ class Bucket:
 
         return record, content()
 
-    async def delete(self, upload_id: str) -> None:
+    async def delete(self, collection: str, upload_id: str) -> None:
         """Remove a file."""
+        found = await self._get(upload_id, head=True)
+        if found is None:
+            return
+        record_of(urlsafe_b64decode(found.attributes[RECORD]), collection)
         try:
             await obstore.delete_async(self.store, self.prefix + upload_id)
         except FileNotFoundError:
             return
+        except (BaseError, OSError) as error:
+            raise StorageFailed from _in_short(error)
+
+    async def _get(self, upload_id: str, *, head: bool = False) -> "obstore.GetResult | None":  # a name of its stubs
+        try:
+            return await obstore.get_async(self.store, self.prefix + checked_id(upload_id), options={"head": head})
+        except FileNotFoundError:
+            return None
         except (BaseError, OSError) as error:
             raise StorageFailed from _in_short(error)
 

@@ -12,7 +12,8 @@ from anyio import to_thread
 
 from app.core.errors import ConfigurationInvalid
 from app.extensions.uploads.errors import UploadNotFound, of_disk
-from app.extensions.uploads.storage import BLOCK, Draft, Record, logger
+from app.extensions.uploads.names import checked_id
+from app.extensions.uploads.storage import BLOCK, Draft, Record, logger, record_of
 
 DATA, RECORD, UNFINISHED = "data", "record.json", ".part"
 
@@ -87,11 +88,11 @@ class Directory:
         except OSError as error:
             raise of_disk(error) from error
 
-    async def find(self, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
+    async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
         """A file with its content."""
-        folder = self.path / upload_id
+        folder = self.path / checked_id(upload_id)
         try:
-            record = await to_thread.run_sync((folder / RECORD).read_bytes)
+            record = record_of(await to_thread.run_sync((folder / RECORD).read_bytes), collection)
             file = await to_thread.run_sync((folder / DATA).open, "rb")
         except FileNotFoundError:
             raise UploadNotFound from None
@@ -103,15 +104,17 @@ class Directory:
                 while data := await to_thread.run_sync(file.read, BLOCK):
                     yield data
 
-        return Record.model_validate_json(record), content()
+        return record, content()
 
-    async def delete(self, upload_id: str) -> None:
+    async def delete(self, collection: str, upload_id: str) -> None:
         """Remove a file: first its record, so that it is gone at once or not at all."""
+        folder = self.path / checked_id(upload_id)
 
         def remove() -> None:
             with suppress(FileNotFoundError):
-                (self.path / upload_id / RECORD).unlink()
-                shutil.rmtree(self.path / upload_id)
+                record_of((folder / RECORD).read_bytes(), collection)
+                (folder / RECORD).unlink()
+                shutil.rmtree(folder)
 
         try:
             await to_thread.run_sync(remove)

@@ -1,10 +1,11 @@
 """Names: what a client calls a file is told and never used; what it is stored under is ours."""
 
+import re
 import secrets
 import unicodedata
 from urllib.parse import quote
 
-from app.extensions.uploads.errors import FileNameRefused
+from app.extensions.uploads.errors import FileNameRefused, UploadNotFound
 
 LONGEST = 150
 
@@ -12,6 +13,17 @@ LONGEST = 150
 def new_id() -> str:
     """A name to store something under, which nobody can guess."""
     return secrets.token_hex(16)
+
+
+def checked_id(upload_id: str) -> str:
+    """An id that is one of ours: nothing else becomes part of a path.
+
+    Raises:
+        UploadNotFound: it is none.
+    """
+    if not re.fullmatch("[0-9a-f]{32}", upload_id):
+        raise UploadNotFound
+    return upload_id
 
 
 def checked(name: bytes) -> str:

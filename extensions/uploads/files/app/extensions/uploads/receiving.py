@@ -51,10 +51,10 @@ class Uploads:
         self.settings = settings
         self.storage = storage
 
-    async def receive(self, request: Request) -> Batch:
-        """Store the files of a form.
+    async def receive(self, request: Request, collection: str) -> Batch:
+        """Store the files of a form, in a collection: whoever does not name it finds none of them.
 
-        What fails as a whole leaves nothing: a client that gets no result for each file has stored none.
+        What fails in here leaves nothing. Whoever fails after it deletes what `Batch.stored` lists.
 
         Raises:
             ServiceError: the form cannot be read, or the storage does not do its part.
@@ -65,47 +65,48 @@ class Uploads:
         try:
             async for part in form.parts():
                 if part.filename is not None:
-                    batch.files.append(await self._take(part, part.filename, batch, stored))
+                    batch.files.append(await self._take(part, part.filename, collection, batch, stored))
                 if not await self._skip(part):
                     batch.complete = False
                     break
         except BaseException:
             for record in stored:
-                await self._forget(record.id)
+                await self._forget(record)
             raise
         for record in stored:
             emit(BusinessEvent("file_uploaded", subject=record.id, after=record.model_dump(mode="json")))
         return batch
 
-    async def find(self, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """A file with its content.
+    async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
+        """A file of a collection, with its content.
 
         Raises:
-            UploadNotFound: there is none.
+            UploadNotFound: there is none in this collection.
             StorageFailed: the storage does not answer.
         """
-        return await self.storage.find(upload_id)
+        return await self.storage.find(collection, upload_id)
 
-    async def delete(self, upload_id: str) -> None:
-        """Remove a file. It is no error if there is none.
+    async def delete(self, collection: str, upload_id: str) -> None:
+        """Remove a file of a collection. It is no error if there is none.
 
         Raises:
+            UploadNotFound: it belongs to another collection, or the id is none of ours.
             StorageFailed: the storage does not answer.
         """
-        await self.storage.delete(upload_id)
+        await self.storage.delete(collection, upload_id)
 
-    async def _take(self, part: Part, given: bytes, batch: Batch, stored: list[Record]) -> FileResult:
+    async def _take(self, part: Part, given: bytes, collection: str, batch: Batch, stored: list[Record]) -> FileResult:
         result = FileResult(position=len(batch.files))
         try:
             result.name = names.checked(given)
-            record = await self._store(part, result.name, batch.id)
+            record = await self._store(part, result.name, collection, batch.id)
         except REFUSALS as refusal:
             emit(SecurityEvent("upload_refused", subject=result.name or "", reason=refusal.code))
             return result.model_copy(update={"code": refusal.code, "message": refusal.message})
         stored.append(record)
         return result.model_copy(update=record.model_dump(include={"id", "media_type", "size", "sha256"}))
 
-    async def _store(self, part: Part, name: str, batch_id: str) -> Record:
+    async def _store(self, part: Part, name: str, collection: str, batch_id: str) -> Record:
         kind = KINDS.get(names.extension(name))
         if kind is None or names.extension(name) not in self.settings.types:
             raise FileTypeRefused(f"files of this type are not taken: send {', '.join(self.settings.types)}")
@@ -124,6 +125,7 @@ class Uploads:
             await draft.flush()
             record = Record(
                 id=upload_id,
+                collection=collection,
                 batch=batch_id,
                 name=name,
                 media_type=kind.media_type,
@@ -148,11 +150,11 @@ class Uploads:
                 return False
         return True
 
-    async def _forget(self, upload_id: str) -> None:
+    async def _forget(self, record: Record) -> None:
         try:
-            await self.storage.delete(upload_id)
+            await self.storage.delete(record.collection, record.id)
         except (StorageFailed, StorageFull) as error:
-            logger.warning("a file that nobody knows of could not be removed: %s (%r)", upload_id, error.__cause__)
+            logger.warning("a file that nobody knows of could not be removed: %s (%r)", record.id, error.__cause__)
 
 
 async def _current_uploads(request: Request) -> Uploads:
@@ -161,4 +163,4 @@ async def _current_uploads(request: Request) -> Uploads:
 
 
 UploadsDep = Annotated[Uploads, Depends(_current_uploads)]
-"""`await uploads.receive(request)`, `await uploads.find(id)` and `await uploads.delete(id)`."""
+"""`await uploads.receive(request, "documents")`, `.find("documents", id)` and `.delete("documents", id)`."""

@@ -50,7 +50,7 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
     """The routes of a slice: `POST /api/v1/{name}` takes files, `GET /api/v1/{name}/{id}` gives one back.
 
     Args:
-        name: the last part of the prefix, and the tag in the docs.
+        name: the last part of the prefix, the tag in the docs, and the collection: no other slice gives its files back.
         write: the dependencies of the first: who may store files here.
         read: the dependencies of the second: who may read each of them.
     """
@@ -70,7 +70,7 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
     async def upload(request: Request, response: Response, uploads: UploadsDep) -> Batch:
         """Store the files of a form; each has a result."""
         try:
-            batch = await uploads.receive(request)
+            batch = await uploads.receive(request, name)
         except ServiceError:
             _hang_up()
             raise
@@ -90,7 +90,7 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
     )
     async def download(upload_id: UploadId, uploads: UploadsDep) -> StreamingResponse:
         """Give a file back, to be saved and not to be shown."""
-        record, content = await uploads.find(upload_id)
+        record, content = await uploads.find(name, upload_id)
         headers = {
             "Content-Disposition": attachment(record.name),
             "Content-Length": str(record.size),

@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 from anyio import to_thread
 from pydantic import BaseModel
 
-from app.extensions.uploads.errors import of_disk
+from app.extensions.uploads.errors import UploadNotFound, of_disk
 
 BLOCK = 262_144
 """Bytes that are written, or read, at once."""
@@ -21,6 +21,8 @@ class Record(BaseModel):
     """What is known of a stored file."""
 
     id: str
+    collection: str
+    """What it belongs to: it is found and removed by this name only."""
     batch: str
     name: str
     """What the client called it."""
@@ -30,6 +32,18 @@ class Record(BaseModel):
     uploaded: datetime
     by: str | None
     """The user or the key that it came from, where that is known."""
+
+
+def record_of(told: bytes, collection: str) -> Record:
+    """The record of a file that belongs to a collection.
+
+    Raises:
+        UploadNotFound: it belongs to another one.
+    """
+    record = Record.model_validate_json(told)
+    if record.collection != collection:
+        raise UploadNotFound
+    return record
 
 
 class Draft:
@@ -91,15 +105,19 @@ class Storage(Protocol):
     async def draft(self, upload_id: str) -> Draft:
         """Begin a file."""
 
-    async def find(self, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
+    async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
         """A file with its content.
 
         Raises:
-            UploadNotFound: there is none.
+            UploadNotFound: there is none in this collection.
         """
 
-    async def delete(self, upload_id: str) -> None:
-        """Remove a file. It is no error if there is none."""
+    async def delete(self, collection: str, upload_id: str) -> None:
+        """Remove a file. It is no error if there is none.
+
+        Raises:
+            UploadNotFound: it belongs to another collection, or the id is none of ours.
+        """
 
     async def probe(self) -> Mapping[str, Any]:
         """Facts for operators.

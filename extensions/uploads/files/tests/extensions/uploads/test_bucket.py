@@ -77,7 +77,7 @@ async def test_a_file_can_be_removed(open_service: Open, s3: Server) -> None:
     upload_id = answers.content(await client.post(PATH, files={"files": ("a.pdf", PDF)}))["files"][0]["id"]
     bucket = Bucket(UploadsSettings.model_validate(s3.settings))
     for _ in range(2):
-        await bucket.delete(upload_id)
+        await bucket.delete("documents", upload_id)
         assert (await client.get(f"{PATH}/{upload_id}")).status_code == 404
 
 

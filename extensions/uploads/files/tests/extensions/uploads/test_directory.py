@@ -123,7 +123,7 @@ async def test_a_file_can_be_removed(client: httpx2.AsyncClient, directory: Path
     answer = await client.post(PATH, files={"files": ("a.pdf", PDF)})
     storage, upload_id = Directory(directory), answers.content(answer)["files"][0]["id"]
     for _ in range(2):
-        await storage.delete(upload_id)
+        await storage.delete("documents", upload_id)
         assert (await client.get(f"{PATH}/{upload_id}")).status_code == 404
     assert stored(directory) == []
 

@@ -1,9 +1,11 @@
 """Enqueuing jobs, at once or with a transaction."""
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from sqlalchemy import text
@@ -17,6 +19,11 @@ from app.extensions.worker.declaring import Call, declared
 
 if TYPE_CHECKING:
     from app.extensions.worker.queues import Queue, Waiting
+
+Answer = TypeVar("Answer")
+
+PATIENCE = 4.0
+"""Seconds that a request waits for the queue. Its client alone would try a frozen server for half a minute, or on."""
 
 # What SAQ's own does, but within a transaction of the service. A key is free again when its job has ended.
 INSERT = text(
@@ -33,6 +40,24 @@ class JobsUnavailable(ServiceUnavailable):
     """Where jobs wait cannot be reached."""
 
     message = "this cannot be worked on right now, try again"
+
+
+async def promptly(queue: "Queue", asking: Coroutine[Any, Any, Answer]) -> Answer:
+    """What the queue answers.
+
+    Raises:
+        JobsUnavailable: it cannot be reached, or not in time.
+    """
+    task = asyncio.create_task(asking)
+    try:
+        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+        if not done:
+            raise JobsUnavailable
+        return task.result()
+    except queue.failures as error:
+        raise JobsUnavailable from error
+    finally:
+        task.cancel()  # and not waited for: psycopg spends 10 s on that while its server is frozen
 
 
 class Jobs:
@@ -53,9 +78,12 @@ class Jobs:
             key: nothing is enqueued while a job of this name with the same key waits or runs.
             delay: how long the job waits at least.
             within: the transaction that it belongs to: it is enqueued when that is committed, and never otherwise.
+                With WORKER__URL it is sent right after the commit, which stays when that fails.
 
         Raises:
-            JobsUnavailable: the queue cannot be reached, or there is none.
+            JobsUnavailable: the queue cannot be reached, or there is none. With WORKER__URL and `within`, the end of
+                the transaction raises it: what that wrote is stored, and the job is not.
+            DatabaseUnreachable: jobs wait in the service's own database, and that does not answer.
         """
         if self.queue is None:
             if not self._only_told:
@@ -82,10 +110,7 @@ class Jobs:
 
     async def _send(self, call: Call, waiting: "Waiting | None") -> None:
         if self.queue is not None and waiting is not None:
-            try:
-                await self.queue.enqueue(waiting)
-            except self.queue.failures as error:
-                raise JobsUnavailable from error
+            await promptly(self.queue, self.queue.enqueue(waiting))
         emit(call)
 
     async def _insert(self, session: AsyncSession, waiting: "Waiting") -> None:

@@ -65,7 +65,7 @@ class Queue(saq.Queue):
             function=job.name,
             kwargs=call.arguments,
             queue=self,
-            key=f"{job.name}:{key or uuid4().hex}",
+            key=f"{self.name}:{job.name}:{key or uuid4().hex}",  # PostgreSQL has one table for all queues
             timeout=0,
             heartbeat=self.heartbeat,
             retries=job.tries,

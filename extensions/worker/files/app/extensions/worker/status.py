@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from app.core.errors import AuthenticationFailed, problems
 from app.core.health import HealthSettings, operators_only
 from app.extensions.worker.declaring import declared
-from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable
+from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable, promptly
 
 
 class WorkerStatus(BaseModel):
@@ -41,10 +41,7 @@ async def status_of(jobs: Jobs) -> JobsStatus:
     """
     if jobs.queue is None:
         raise JobsUnavailable("WORKER__URL is not set: there are no jobs")
-    try:
-        facts = await jobs.queue.info()
-    except jobs.queue.failures as error:
-        raise JobsUnavailable from error
+    facts = await promptly(jobs.queue, jobs.queue.info())
     workers = [
         WorkerStatus(**{**worker["metadata"], **worker["stats"], "uptime": worker["stats"]["uptime"] / 1000})
         for worker in facts["workers"].values()

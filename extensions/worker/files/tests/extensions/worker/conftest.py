@@ -34,8 +34,8 @@ def _undeclared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that speaks Redis' protocol and keeps what it has on disk."""
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server that speaks Redis' protocol and keeps what it has on disk: its URL, and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -47,7 +47,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             break
         time.sleep(0.01)
-    yield f"redis://127.0.0.1:{port}/0"
+    yield f"redis://127.0.0.1:{port}/0", process
     process.kill()
     process.wait()
 
@@ -56,7 +56,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def queue_url(request: pytest.FixtureRequest) -> str:
     """Where jobs wait: each kind of server in turn."""
     if request.param == "redis":
-        return str(request.getfixturevalue("redis_url"))
+        return str(request.getfixturevalue("redis")[0])
     return str(request.getfixturevalue("database_url"))
 
 

@@ -1,5 +1,7 @@
 """Enqueuing: with the transaction or not at all, once for each key, and with the ids of the request."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -14,7 +16,7 @@ from app.core.component import Component, State
 from app.core.database import DatabaseDep
 from app.core.errors import Conflict
 from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, job
-from tests.conftest import Start
+from tests.conftest import Serve, Start
 from tests.extensions.worker.conftest import Work, until
 
 SEEN: list[Any] = []
@@ -96,10 +98,25 @@ async def test_a_job_that_has_failed_leaves_its_key_free_in_the_same_second_too(
     for _ in range(3):
         await jobs.enqueue(note_down.later(1), key="one")
         assert await waiting(jobs) == 1
-        found = await jobs.queue.job("note_down:one")
+        found = await jobs.queue.job(f"{jobs.queue.name}:note_down:one")
         assert found
         await jobs.queue.retry(found, "it failed")
         await jobs.queue.finish(found, Status.FAILED)
+
+
+async def test_two_services_on_one_server_have_keys_of_their_own(jobs: Jobs, serve: Serve, queue_url: str) -> None:
+    opened: list[Jobs] = []
+
+    @asynccontextmanager
+    async def keep(state: State) -> AsyncIterator[State]:
+        opened.append(state["jobs"])
+        yield {}
+
+    where = {"url": queue_url, "queue": uuid4().hex}
+    await serve(extra=[Component(name="keep", lifespan=keep)], worker=where)
+    for each in (jobs, *opened):
+        await each.enqueue(note_down.later(1), key="one")
+    assert [await waiting(each) for each in (jobs, *opened)] == [1, 1]
 
 
 async def gone(jobs: Jobs) -> bool:
@@ -138,16 +155,6 @@ async def test_in_tests_nothing_is_sent_and_everything_is_told(start: Start, enq
     await client.post("/noted/1")
     await client.post("/noted/2", params={"fail": True})
     assert enqueued == [note_down.later(1)]
-
-
-async def test_a_queue_that_is_away_is_said(start: Start) -> None:
-    client = await start(extra=[slice_of_parcels()], worker={"url": "redis://127.0.0.1:1/0"})
-    refused = await client.post("/noted/1")
-    assert refused.status_code == 503
-    assert refused.json()["code"] == "jobs_unavailable"
-    assert (await client.get("/health/ready")).status_code == 200
-    assert (await client.get("/health")).json()["status"] == "degraded"
-    assert (await client.get("/jobs")).status_code == 503
 
 
 async def test_without_a_url_jobs_wait_in_the_database_where_it_is_a_server(start: Start) -> None:
