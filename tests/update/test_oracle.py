@@ -22,8 +22,9 @@ from tests.update.services import (
     update,
 )
 
-PATHS = [(f"v{version}", target) for version in releases() for target in (NOW, LATER)] + [(NOW, LATER)]
-"""From every release to the working tree and to a later version, and from the working tree to a later version."""
+RELEASED = [f"v{version}" for version in releases()]
+PATHS = [*((version, NOW) for version in RELEASED), (RELEASED[0], LATER), (NOW, LATER)]
+"""From every release to the working tree, and from the first one and the working tree to a later version."""
 QUICK = [*presets(), *extremes()[:: len(extremes()) // 4 or 1], *pairwise()[::4]]
 
 
