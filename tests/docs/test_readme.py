@@ -133,7 +133,7 @@ def test_the_presets_tick_what_is_said() -> None:
     assert minimal == ["`minimal`", "nothing"]
     assert not ticked["minimal"]
     assert standard == ["`standard`", ", ".join(f"`{name}`" for name in ticked["standard"])]
-    assert production[1].startswith("all but `log_files`, ")
+    assert production[1].startswith("all but `log_files`; ")
     assert set(CHOICES["extensions"]) - set(ticked["production"]) == {"log_files"}
 
 
