@@ -105,7 +105,7 @@ async def test_what_has_no_room_in_memory_is_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings = configured(audit={"path": str(path), "flush_interval": 0.01, "backlog": 5})
+    settings = configured(audit={"path": str(path), "flush_interval": 1, "backlog": 5})
     async with Opened(create_app([*shipped(settings)], settings)):
         with full_disk(monkeypatch):
             for number in range(8):

@@ -127,7 +127,7 @@ async def stream(request: Request, database: DatabaseDep) -> StreamingResponse:
 
 @router.post("/large")
 async def take_more(request: Request, database: DatabaseDep, _: Annotated[None, Depends(make_room)]) -> str:
-    """Read a larger body than others by oneself, as uploads do."""
+    """Read a larger body than others by oneself."""
     await count(database, "large")
     return hashlib.sha256(b"".join([part async for part in request.stream()])).hexdigest()
 

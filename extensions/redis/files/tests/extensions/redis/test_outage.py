@@ -51,8 +51,8 @@ async def test_an_outage_costs_the_first_requests_the_timeout_and_others_nothing
         server.thaw()
     await until_used(cache, outcomes)
     outcomes.clear()
-    await asyncio.gather(*(cache.get(f"n:{number}", load, ttl=60, kind=INT) for number in range(50)))
-    assert "error" not in outcomes  # no connection of before is used again
+    await asyncio.gather(*(cache.get(f"n:{number}", load, ttl=60, kind=INT) for number in range(10)))
+    assert "error" not in outcomes  # all connections are taken, and none is one of before
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
 
