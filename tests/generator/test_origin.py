@@ -56,12 +56,12 @@ def test_a_tag_that_is_no_version_is_refused(template: Path, tmp_path: Path) -> 
     assert f"{root} is at nightly, which is no version to update from: choose one with --vcs-ref" in said
 
 
-@pytest.mark.parametrize("spelling", ["groundwork", "./groundwork", "../work/groundwork", "./ground:work"])
+@pytest.mark.parametrize("spelling", ["groundwork", "./groundwork", "../here/groundwork", "./ground:work"])
 def test_a_relative_path_is_refused_by_the_guard(spelling: str, template: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    work.mkdir()
-    clone(template, work / Path(spelling).name)
-    said = refused(copier(spelling, "service", folder=work), work)
+    here = tmp_path / "here"
+    here.mkdir()
+    clone(template, here / Path(spelling).name)
+    said = refused(copier(spelling, "service", folder=here), here)
     assert f"{spelling} is a relative path, and updates would not find it: give the absolute one, or a URL" in said
 
 

@@ -122,6 +122,18 @@ def test_what_is_off_is_off(service: Loaded) -> None:
                 assert line is None, f"{name} is off and {path.relative_to(root)} says {word}: {line}"
 
 
+def test_an_ordinary_name_is_found_where_code_or_a_list_has_it() -> None:
+    for line in (
+        "import requests",
+        "    from requests import Session",
+        '    "requests>=2.34,<3",',
+        '"requests[socks]"',
+    ):
+        assert mention("requests").search(line), line
+    for line in ("Requests see the same.", "# A share of the requests", '"legendFormat": "requests",'):
+        assert not mention("requests").search(line), line
+
+
 def test_what_is_on_is_there(service: Loaded) -> None:
     root, answers = service
     project = tomllib.loads((root / "pyproject.toml").read_text())

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import warnings
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Awaitable, Mapping
 from time import monotonic
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from saq.job import Status
 from saq.utils import now
 
 from app.core import telemetry
+from app.core.outage import Seldom
 from app.extensions.worker.declaring import Call, Job
 from app.extensions.worker.settings import WorkerSettings
 
@@ -25,21 +27,18 @@ PAUSE = 1.0
 """Seconds between two looks whether the queue is back."""
 
 
-class Seldom(logging.Filter):
+class OnceAMinute(logging.Filter):
     """Lets a warning of SAQ's pass once a minute: during an outage it has some every second."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: dict[str, float] = {}
+        self._due: defaultdict[str, Seldom] = defaultdict(Seldom)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is logged."""
         if record.msg == "Error processing job %s":
             return False  # with every argument; ours is without
-        due = monotonic() - self._last.get(record.msg, float("-inf")) >= 60
-        if due:
-            self._last[record.msg] = monotonic()
-        return due
+        return self._due[record.msg]()
 
 
 class Queue(saq.Queue):
@@ -149,7 +148,7 @@ def open_queue(url: str, name: str, settings: WorkerSettings) -> Queue:
 def _kind(url: str) -> type[Queue]:
     for noisy in ("saq", "psycopg.pool"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-        logging.getLogger(noisy).filters = [Seldom()]
+        logging.getLogger(noisy).filters = [OnceAMinute()]
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"saq\.")  # SETEX, iscoroutinefunction
     if url.startswith("redis"):
         from app.extensions.worker.on_redis import RedisQueue  # 0.2 s, as the other one: only what is used
