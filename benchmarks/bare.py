@@ -1,29 +1,36 @@
-"""FastAPI with nothing but routes: the most that a service which does something can come near to."""
+"""FastAPI with nothing but routes: the most that a service which does something can come near to.
 
-from fastapi import FastAPI
+`app` has them on itself; `routed` has as many in routers, one each, as a service of several features has.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, FastAPI
 
 app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False}, openapi_url=None)
+routed = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False}, openapi_url=None)
 
 
-@app.get("/health/ready")
 async def ready() -> dict[str, str]:
     """Whether it is up."""
     return {"status": "ok"}
 
 
-@app.get("/api/v1/ping")
 async def ping() -> dict[str, str]:
     """The route that is asked."""
     return {"answer": "pong"}
 
 
-def add_route(place: int) -> None:
-    """One more route, before which nobody asks for anything: a service has some too."""
-
-    @app.get(f"/api/v1/other-{place}/{{number}}")
-    async def other(number: int) -> dict[str, int]:
-        return {"number": number}
+async def other(number: int) -> dict[str, int]:
+    """One more route, for which nobody asks: a service has some too."""
+    return {"number": number}
 
 
-for place in range(15):
-    add_route(place)
+PATHS: dict[str, Callable[..., Awaitable[object]]] = {"/health/ready": ready, "/api/v1/ping": ping}
+PATHS |= {f"/api/v1/other-{place}/{{number}}": other for place in range(15)}
+
+for path, endpoint in PATHS.items():
+    router = APIRouter()
+    router.get(path)(endpoint)
+    routed.include_router(router)
+    app.get(path)(endpoint)

@@ -102,26 +102,27 @@ def measure(folder: Path) -> dict[str, float]:
     python = interpreter(DEFAULT, development=False)
     service = Rendered(root, python, database=f"sqlite+aiosqlite:///{folder}/full.db")
     service.migrate()
-    bare, full = free_port(), free_port()
+    bare, routed, full = free_port(), free_port(), free_port()
     with ExitStack() as stack:
         settings = {
             "SERVER__PORT": str(full),
+            "RATE_LIMIT__ENABLED": "true",  # a service that is tested has it off
             "RATE_LIMIT__PER_MINUTE": "100000000",
             "RATE_LIMIT__PER_HOUR": "100000000",
             "SENTRY__DSN": f"http://key@127.0.0.1:{stack.enter_context(swallowing())}/1",
             "AUDIT__KEY": "0" * 32,
         }
-        naked: list[str | Path] = [python, "-m", "uvicorn", "bare:app", f"--port={bare}", "--no-access-log"]
-        naked.append(f"--app-dir={Path(__file__).parent}")
-        processes = {
-            bare: stack.enter_context(served(naked, service, {}, bare)),
-            full: stack.enter_context(served([python, "-m", "app"], service, settings, full)),
-        }
-        taken: dict[int, list[float]] = {bare: [], full: []}
+        processes = {full: stack.enter_context(served([python, "-m", "app"], service, settings, full))}
+        for name, port in (("app", bare), ("routed", routed)):
+            naked: list[str | Path] = [python, "-m", "uvicorn", f"bare:{name}", f"--port={port}", "--no-access-log"]
+            naked.append(f"--app-dir={Path(__file__).parent}")
+            processes[port] = stack.enter_context(served(naked, service, {}, port))
+        taken: dict[int, list[float]] = {port: [] for port in processes}
         for number in range(ROUNDS + 1):
             for port, process in processes.items():
                 before = sum(process.cpu_times()[:2])
                 answered = asyncio.run(load(port))
                 if number:  # the first round warms up
                     taken[port].append((sum(process.cpu_times()[:2]) - before) / answered * 1e6)
-    return {"bare": round(median(taken[bare]), 1), "full": round(median(taken[full]), 1)}
+    named = {"bare": bare, "routed": routed, "full": full}
+    return {name: round(median(taken[port]), 1) for name, port in named.items()}

@@ -1,4 +1,4 @@
-"""Keeps each extension's lists of files: `python -m tests.manifests` rewrites `files` and `scripts`."""
+"""Keeps each extension's lists of files: `python -m tests.manifests` rewrites `files`, `scripts` and `fragments`."""
 
 import re
 import sys
@@ -15,9 +15,13 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in EXTENSIONS.glob("*/extension.yml"))
 
 
+def _text(name: str) -> str:
+    return (EXTENSIONS / name / "extension.yml").read_text()
+
+
 def manifest(name: str) -> dict[str, list[str]]:
     """What an extension says about itself."""
-    loaded: dict[str, list[str]] = yaml.safe_load((EXTENSIONS / name / "extension.yml").read_text())
+    loaded: dict[str, list[str]] = yaml.safe_load(_text(name))
     return loaded
 
 
@@ -32,10 +36,20 @@ def shipped(name: str) -> dict[str, list[str]]:
     }
 
 
+def collected(name: str) -> list[str]:
+    """The fragments in an extension's folder of which another one makes files, as its manifest's `collects` says."""
+    wanted = {fragment for other in names() for fragment in yaml.safe_load(_text(other)).get("collects", {})}
+    return sorted(fragment for fragment in wanted if (EXTENSIONS / name / fragment).is_file())
+
+
 def rewritten(name: str) -> str:
-    """The manifest's text with its two lists as the folder has them."""
-    text = (EXTENSIONS / name / "extension.yml").read_text()
-    for key, paths in shipped(name).items():
+    """The manifest's text with its lists as the folder has them; `fragments` stands only where there are some."""
+    text = _text(name)
+    lists = shipped(name)
+    if (fragments := collected(name)) or "\nfragments:" in text:
+        lists["fragments"] = fragments
+        text = text if "\nfragments:" in text else f"{text}fragments: []\n"
+    for key, paths in lists.items():
         block = f"{key}:\n" + "".join(f"- {path}\n" for path in sorted(paths)) if paths else f"{key}: []\n"
         text = re.sub(rf"^{key}:.*\n(?:[ -].*\n)*", block, text, flags=re.MULTILINE)
     return text

@@ -45,7 +45,13 @@ def environment() -> SandboxedEnvironment:
 
 def parts(answers: dict[str, Any]) -> list[str]:
     """The extensions behind a service's answers, as copier.yml's `parts` has them."""
-    chosen = [answers["database"], *answers["extensions"], answers["ci"], answers["response_format"]]
+    chosen = [
+        answers["database"],
+        *answers["extensions"],
+        *answers["delivery"],
+        answers["ci"],
+        answers["response_format"],
+    ]
     chosen.append("orders" if answers["sample"] else "blank")
     return [name for name in MANIFESTS if name in chosen]
 

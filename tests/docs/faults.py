@@ -111,4 +111,19 @@ OF_AN_EXTENSION = {
         "the power goes": "audit/test_trail::test_a_batch_is_one_write",
         "an attack makes a great many events": "audit/test_outage::test_what_has_no_room_in_memory_is_in_the_log",
     },
+    "systemd": {
+        "an upgrade, while requests come in": "delivery/test_topology::test_an_upgrade_under_load_fails_no_request",
+        "a new release does not become ready": "delivery/test_systemd::"
+        "test_a_release_that_does_not_become_ready_is_taken_back",
+        "a migration fails": "delivery/test_systemd::test_a_migration_that_fails_restarts_nothing",
+        "an instance is killed": "delivery/test_topology::test_one_instance_serves_alone_and_without_any_it_is_said",
+        "no instance is ready": "delivery/test_topology::test_one_instance_serves_alone_and_without_any_it_is_said",
+    },
+    "docker": {
+        "the container is not ready": "delivery/test_image::test_the_health_check_fails_while_the_service_is_not_ready",
+        "the container is replaced": "delivery/test_docker_production::"
+        "test_the_proxy_waits_for_the_service_tells_who_calls_and_hides_what_is_for_operators",
+        "a secret or the domain is missing at the start": "delivery/test_docker_production::"
+        "test_a_missing_secret_and_a_missing_lock_file_are_one_line",
+    },
 }

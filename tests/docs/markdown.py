@@ -4,8 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
-_FENCE = re.compile(r"^(?P<fence>`{3,})(?P<language>[\w-]*)\n(?P<content>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>`{3,})(?P<language>[\w-]*)\n(?P<content>.*?)^(?P=indent)(?P=fence)$",
+    re.MULTILINE | re.DOTALL,
+)
 _PATH = re.compile(r"^`(?P<path>[^`]+)`:\s*\Z", re.MULTILINE)
 
 
@@ -29,7 +33,8 @@ def blocks(text: str) -> Iterator[Block]:
     """The fenced blocks, in order."""
     for found in _FENCE.finditer(text):
         path = _PATH.search(text[: found.start()].rstrip("\n"))
-        yield Block(language=found["language"], content=found["content"], path=path["path"] if path else None)
+        content = dedent(found["content"]) if found["indent"] else found["content"]
+        yield Block(language=found["language"], content=content, path=path["path"] if path else None)
 
 
 def commands(text: str) -> list[str]:

@@ -14,8 +14,13 @@ from tests.tree import CHOICES
 
 VARIABLES = """
 import json
+from pathlib import Path
 from pydantic_core import PydanticUndefined
 from app.main import GROUPS
+
+if Path("ops/__init__.py").exists():  # tools beside the service have settings of their own
+    from ops import GROUPS as TOOLS
+    GROUPS = [*GROUPS, *TOOLS]
 
 
 def shown(field):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.docs.conftest import Shell
-from tests.docs.markdown import Block, blocks, commands, write
-from tests.manifests import REPOSITORY
+from tests.docs.markdown import Block, blocks, commands, rows, write
+from tests.manifests import EXTENSIONS, REPOSITORY
 from tests.releases import git, overlay
 from tests.render import render
-from tests.tree import texts
+from tests.tree import MANIFESTS, texts
 
 PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text()
 SECTION = PAGE[PAGE.index("## Add an extension in ten minutes") : PAGE.index("## Rules that tests hold")]
@@ -75,3 +75,16 @@ def test_every_command_of_the_page_is_a_target() -> None:
     for command in [*commands(PAGE), *re.findall(r"`(make [^`]+)`", PAGE)]:
         if command.startswith("make ") and "-C" not in command:
             assert command.split()[1] in targets, command
+
+
+def test_every_fragment_is_in_the_tables() -> None:
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text()
+    told = {
+        name
+        for heading in ("Fragment", "Collected")
+        for row in rows(page, heading)
+        for name in re.findall(r"`([^`]+)`", row[0])
+    }
+    entries = [entry for part in MANIFESTS for entry in (EXTENSIONS / part).iterdir() if entry.suffix != ".jinja"]
+    laid = {f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries}
+    assert told == laid - {"extension.yml", "files/"}

@@ -32,10 +32,14 @@ def test_the_repositorys_links_lead_somewhere(page: Path) -> None:
     assert not broken(page)
 
 
-@pytest.mark.parametrize("extensions", [[], CHOICES["extensions"]], ids=["nothing", "everything"])
+NOTHING = {"extensions": [], "delivery": [], "ci": "none"}
+EVERYTHING = {"extensions": CHOICES["extensions"], "delivery": CHOICES["delivery"]}
+
+
+@pytest.mark.parametrize("ci", [*CHOICES["ci"], None])
 @pytest.mark.parametrize("database", CHOICES["database"])
-def test_a_services_links_lead_somewhere(database: str, extensions: list[str], rendered: Render) -> None:
-    root = rendered(database=database, extensions=extensions)
+def test_a_services_links_lead_somewhere(database: str, ci: str | None, rendered: Render) -> None:
+    root = rendered(database=database, **(EVERYTHING | {"ci": ci} if ci else NOTHING))
     for page in [root / "README.md", *(root / "docs").glob("*.md")]:
         assert not broken(page), page
 

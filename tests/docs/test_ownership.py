@@ -12,7 +12,7 @@ from tests.manifests import REPOSITORY
 from tests.tree import CHOICES, CONFIGURATION, environment, texts
 
 MARKER = "stand below this line"
-NEVER_RENDERED = {"uv.lock", ".env", "local.mk", "compose.override.yaml"}
+NEVER_RENDERED = {"uv.lock", ".env", "local.mk", "compose.override.yaml", "deploy/"}
 
 
 @pytest.fixture(params=CHOICES["database"])

@@ -11,6 +11,7 @@ from tests.docs.markdown import blocks, commands, rows
 from tests.docs.serving import serving
 from tests.docs.test_links import URL
 from tests.manifests import REPOSITORY
+from tests.matrix.combinations import LISTS
 from tests.releases import git
 from tests.tree import CHOICES, MANIFESTS, SEEDS
 
@@ -105,7 +106,8 @@ def test_the_tree_is_what_one_gets(rendered: Render) -> None:
     for path in shown:
         assert (root / path).exists(), path
     kept_short = {"CHANGELOG.md", "LICENSE", "README.md", "alembic.ini", "ops"}
-    small = {".gitignore", ".pre-commit-config.yaml"}
+    small = {".gitignore", ".pre-commit-config.yaml", ".dockerignore", "renovate.json"}
+    small |= {"compose.yaml", "compose.production.yaml"}
     assert {path.name for path in root.iterdir()} - shown <= kept_short | small
 
 
@@ -113,7 +115,7 @@ def test_the_options_are_those_of_the_manifests() -> None:
     listed = [[cell.strip("`") for cell in row[:2]] + row[2:] for row in rows(PAGE, "Question")]
     offered = [
         (question, name)
-        for question in ("database", "extensions", "ci", "response_format")
+        for question in ("database", "extensions", "delivery", "ci", "response_format")
         for name in CHOICES[question]
     ]
     known = [
@@ -125,16 +127,14 @@ def test_the_options_are_those_of_the_manifests() -> None:
 
 
 def test_the_presets_tick_what_is_said() -> None:
-    ticked = {
-        preset: [name for name in CHOICES["extensions"] if preset in MANIFESTS[name]["presets"]]
-        for preset in CHOICES["preset"]
-    }
+    lists = [name for question in LISTS for name in CHOICES[question]]
+    ticked = {preset: [name for name in lists if preset in MANIFESTS[name]["presets"]] for preset in CHOICES["preset"]}
     minimal, standard, production = rows(PAGE, "Preset")
     assert minimal == ["`minimal`", "nothing"]
     assert not ticked["minimal"]
     assert standard == ["`standard`", ", ".join(f"`{name}`" for name in ticked["standard"])]
     assert production[1].startswith("all but `log_files`; ")
-    assert set(CHOICES["extensions"]) - set(ticked["production"]) == {"log_files"}
+    assert set(lists) - set(ticked["production"]) == {"log_files"}
 
 
 def test_every_claim_names_a_test_that_exists() -> None:

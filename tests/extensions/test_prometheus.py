@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copytree
 from typing import Any
 
 import pytest
@@ -16,14 +15,42 @@ from tests.live.service import ORDERS, Rendered, Service, order, running
 from tests.manifests import EXTENSIONS
 from tests.releases import git, overlay
 from tests.render import render
+from tests.tree import CHOICES, MANIFESTS
 
 CONFIGURATION = Path("ops/prometheus/prometheus.yaml")
+RULES = Path("ops/prometheus/alerts.yaml")
+WORLDS = Path(__file__).parent / "alerts"
+"""What promtool is told of the world, for the alerts of each part."""
+ALERTING = ["prometheus", *(name for name in MANIFESTS if (EXTENSIONS / name / "alerts.yaml").exists())]
+"""Every part that has alerts."""
+BESIDE = {
+    name
+    for path in EXTENSIONS.glob("*/files/ops/**/metrics.py")
+    for name in re.findall(r'^    "([a-z_]+)": ', path.read_text(), re.MULTILINE)
+}
+"""Metrics that a tool beside the service leaves in a file, and the service itself does not have."""
+
+
+def with_alerts_of(rendered: Make, *names: str) -> Path:
+    """The files of a service with these parts, on the database that all of them work with."""
+    ticked = {
+        question: [name for name in CHOICES[question] if name in {"prometheus", *names}]
+        for question in ("extensions", "delivery")
+    }
+    return rendered(database="postgres", migrated=False, url="", **ticked).root
 
 
 @pytest.fixture(scope="module")
-def service(rendered: Make) -> Rendered:
-    """A service whose owner has added a slice that tells of everything."""
+def files(rendered: Make) -> Path:
+    """A service with the alerts of every part."""
+    return with_alerts_of(rendered, *ALERTING)
+
+
+@pytest.fixture(scope="module")
+def service(rendered: Make, files: Path) -> Rendered:
+    """A service whose owner has added a slice that tells of everything, with the alerts of every part."""
     made = rendered(copy=True, extensions=["prometheus"])
+    (made.root / RULES).write_text((files / RULES).read_text())
     slices = made.root / "app" / "features"
     (slices / "telling.py").write_text((Path(__file__).parent / "slices" / "telling.py").read_text())
     listed = (slices / "__init__.py").read_text()
@@ -59,7 +86,7 @@ def traffic(process: Service, number: int) -> None:
 
 def alerts(root: Path) -> list[dict[str, Any]]:
     """Every alert of a service."""
-    loaded = yaml.safe_load((root / "ops/prometheus/alerts.yaml").read_text())
+    loaded = yaml.safe_load((root / RULES).read_text())
     return [rule for group in loaded["groups"] for rule in group["rules"]]
 
 
@@ -83,26 +110,36 @@ def names(expressions: list[str]) -> set[str]:
 def test_the_files_are_what_the_server_takes(rendered: Make, url: str) -> None:
     root = rendered(extensions=["prometheus"], repository_url=url, migrated=False).root
     promtool("check", "config", CONFIGURATION, cwd=root)
-    assert re.search(r"\b\d\d rules found", promtool("check", "rules", "ops/prometheus/alerts.yaml", cwd=root))
+    assert re.search(r"\b\d\d rules found", promtool("check", "rules", RULES, cwd=root))
     assert all(rule["annotations"]["runbook_url"].startswith(url and f"{url}blob/main/docs/") for rule in alerts(root))
 
 
-def test_each_alert_fires_when_it_has_to_and_only_then(service: Rendered, tmp_path: Path) -> None:
-    copytree(service.root / "ops/prometheus", tmp_path, dirs_exist_ok=True)
-    cases = (Path(__file__).parent / "alerts_test.yaml").read_text()
-    (tmp_path / "alerts_test.yaml").write_text(cases)
-    promtool("test", "rules", "alerts_test.yaml", cwd=tmp_path)
-    for rule in alerts(service.root):
-        assert f'alertname="{rule["alert"]}"' in cases
+@pytest.mark.parametrize("name", ALERTING)
+def test_each_alert_fires_when_it_has_to_and_only_then(name: str, rendered: Make, tmp_path: Path) -> None:
+    root = with_alerts_of(rendered, name)
+    cases = (WORLDS / f"{name}.yaml").read_text()
+    (tmp_path / "worlds.yaml").write_text(cases)
+    (tmp_path / "alerts.yaml").write_text((root / RULES).read_text())
+    promtool("test", "rules", "worlds.yaml", cwd=tmp_path)
+    cases += (WORLDS / "prometheus.yaml").read_text()
+    assert [rule["alert"] for rule in alerts(root) if f'alertname="{rule["alert"]}"' not in cases] == []
 
 
-def test_each_alert_says_what_is_wrong_and_what_to_do(service: Rendered) -> None:
-    headings = re.findall(r"^#+ (.+)$", (service.root / "docs/runbook.md").read_text(), re.MULTILINE)
-    for rule in alerts(service.root):
+def test_each_alert_says_what_is_wrong_and_what_to_do(files: Path) -> None:
+    page = (files / "docs/runbook.md").read_text()
+    headings = re.findall(r"^### (.+)$", page[page.index("## Alerts") :], re.MULTILINE)
+    for rule in alerts(files):
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
-        assert rule["alert"] in headings
+    assert sorted(headings) == sorted(rule["alert"] for rule in alerts(files))
+
+
+@pytest.mark.parametrize("extensions", [[], ["outbound", "redis", "worker"]])
+def test_a_service_without_metrics_has_no_word_of_alerts(extensions: list[str], rendered: Make) -> None:
+    root = rendered(database="postgres", migrated=False, url="", extensions=extensions).root
+    assert not (root / RULES).exists()
+    assert not re.search(r"^#+ (Alerts|[A-Z]\w+[A-Z]\w+)$", (root / "docs/runbook.md").read_text(), re.MULTILINE)
 
 
 def test_alerts_of_another_extension_join_these(tmp_path: Path) -> None:
@@ -139,6 +176,7 @@ def test_every_metric_that_is_named_is_there(alive: tuple[Service, Prometheus]) 
     given = set(re.findall(r"^([a-z_]+)[{ ]", process.http.get("/metrics").text, re.MULTILINE))
     named = names([rule["expr"] for rule in alerts(process.rendered.root)])
     named |= names([expression for _, expression in panels(process.rendered.root)])
+    named -= BESIDE
     assert len(named) >= 20
     assert named <= given
     assert named <= set(server.ask("label/__name__/values"))

@@ -82,6 +82,7 @@ def test_every_question_is_answered_otherwise_at_the_terminal(template: Path, tm
         child.expect_exact(f"{MANIFESTS['postgres']['title']}: {MANIFESTS['postgres']['help']}")
         child.send("")
         answer(child, "extensions", DOWN * (len(CHOICES["extensions"]) - 1) + " " + ENTER)
+        answer(child, "delivery", DOWN * (len(CHOICES["delivery"]) - 1) + " " + ENTER)
         answer(child, "ci", DOWN * (len(CHOICES["ci"]) - 1) + ENTER)
         answer(child, "response_format", DOWN + ENTER)
         answer(child, "sample", "n")
@@ -105,6 +106,7 @@ def test_every_question_is_answered_otherwise_at_the_terminal(template: Path, tm
         "preset": "production",
         "database": "sqlite",
         "extensions": expected,
+        "delivery": [name for name in CHOICES["delivery"][:-1] if "production" in MANIFESTS[name]["presets"]],
         "ci": CHOICES["ci"][-1],
         "response_format": "envelope",
         "sample": False,

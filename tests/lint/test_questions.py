@@ -26,7 +26,7 @@ def test_a_newcomer_can_read_the_questions_on_one_page() -> None:
 
 def test_the_questions_stand_in_the_order_that_the_design_fixes() -> None:
     author = ["author_name", "author_email", "repository_url", "license"]
-    options = ["python_version", "preset", "database", "extensions", "ci", "response_format", "sample"]
+    options = ["python_version", "preset", "database", "extensions", "delivery", "ci", "response_format", "sample"]
     assert ["project_name", "project_slug", "description", *author, *options] == ASKED
 
 
@@ -46,7 +46,7 @@ def test_a_question_has_a_default_for_ever(name: str) -> None:
 
 def test_only_computed_values_are_hidden() -> None:
     assert [QUESTIONS[name].get("when") for name in COMPUTED] == [False] * len(COMPUTED)
-    assert COMPUTED == ["registry", "origin", "given", "parts", "rules", "files", "scripts"]
+    assert COMPUTED == ["registry", "origin", "given", "made", "parts", "rules", "files", "scripts"]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -63,7 +63,7 @@ def test_a_question_reads_only_what_stands_before_it(name: str) -> None:
 
 def test_guards_stand_before_the_first_question_and_after_the_manifests() -> None:
     order = list(QUESTIONS)
-    assert order[:4] == ["registry", "origin", "given", "project_name"]
+    assert order[:5] == ["registry", "origin", "given", "made", "project_name"]
     assert order.index("rules") == order.index("parts") + 1
 
 
@@ -105,7 +105,7 @@ def test_choices_come_from_the_registry(name: str) -> None:
         assert question["default"] in CHOICES[name]
 
 
-@pytest.mark.parametrize("name", ["database", "extensions", "ci", "response_format"])
+@pytest.mark.parametrize("name", ["database", "extensions", "delivery", "ci", "response_format"])
 def test_each_choice_is_a_folder(name: str) -> None:
     assert set(CHOICES[name]) - {"none"} <= set(MANIFESTS)
 
@@ -144,7 +144,7 @@ def test_the_registry_has_every_name_ever_released() -> None:
 
 
 def test_guards_read_no_question_of_which_the_answer_may_be_missing() -> None:
-    for name in ("origin", "given"):
+    for name in ("origin", "given", "made"):
         assert read(QUESTIONS[name]["default"]) <= {"registry"}
 
 

@@ -98,7 +98,8 @@ def test_every_text_has_lf_endings() -> None:
 def test_ruff_is_the_same_here_and_in_a_service() -> None:
     here = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["ruff"]
     service = (TEMPLATE / "pyproject.toml.jinja").read_text()
-    there = tomllib.loads(service[service.index("[tool.ruff]") : service.index("# https://mypy")])["tool"]["ruff"]
+    lint = environment().from_string(service[service.index("[tool.ruff]") : service.index("# https://mypy")])
+    there = tomllib.loads(lint.render(tools=True))["tool"]["ruff"]
     for key in ("line-length", "target-version"):
         assert here[key] == there[key], key
     for key in ("select", "ignore", "isort"):

@@ -166,3 +166,15 @@ def test_several_workers_share_a_port_and_stop_together(rendering: Rendered, run
     opened = [line for line in service.lines() if line["event"] == "opened first"]
     closed = [line for line in service.lines() if line["event"] == "closed first"]
     assert len({line["process"] for line in opened}) == len({line["process"] for line in closed}) == 2
+
+
+def test_a_worker_that_was_killed_is_replaced(rendering: Rendered, run: Run) -> None:
+    service: Service = run(rendering, SERVER__WORKERS="2")
+    first = service.logged(event="opened first")[0]["process"]
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + BOUND
+    while len({line["process"] for line in service.logged(event="opened first")}) < 3:
+        assert time.monotonic() < deadline, service.text()
+        time.sleep(0.1)
+    assert service.logged(event=f"Child process [{first}] died")
+    assert service.stop() == -15

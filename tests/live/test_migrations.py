@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -65,7 +66,9 @@ def test_another_revision_stops_the_start(
     service = rendered(database=base)
     change = f"UPDATE alembic_version SET version_num = '{revision}'" if revision else "DELETE FROM alembic_version"
     sql(service.database, change, server_of(base, request))
+    started = time.monotonic()
     done = service.run("app", settings={"SERVER__WORKERS": workers})
+    assert time.monotonic() - started < 25, "a worker that has ended is not waited for"
     assert done.returncode == 3
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     errors = {line["event"] for line in lines if line["level"] == "error"}

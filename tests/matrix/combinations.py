@@ -1,6 +1,7 @@
 """Which services are rendered: computed from copier.yml and the manifests, so a new option needs no line here."""
 
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from itertools import combinations, product
 from typing import Any
 
@@ -21,12 +22,17 @@ TEXTS: dict[str, list[str]] = {
 """A plain answer and an awkward one for each question that takes a text."""
 
 
-def possible(answers: Answers) -> bool:
-    """Whether the manifests' own rules allow these answers."""
-    ticked = [answers.get("database", "sqlite"), *answers.get("extensions", []), answers.get("ci", "none")]
+LISTS = ["extensions", "delivery"]
+"""The questions that take several choices. Each choice is ticked or not, whatever the others are."""
+
+
+def possible(answers: Answers, *, undecided: Iterable[str] = ()) -> bool:
+    """Whether the manifests' own rules allow these answers; what is undecided may still be ticked."""
+    lists = [one for name in LISTS for one in answers.get(name, [])]
+    ticked = [answers.get("database", "sqlite"), *lists, answers.get("ci", "none")]
     for name in ticked:
         part = MANIFESTS.get(name, {"requires": [], "conflicts": []})
-        if any(not set(rule["any"]) & set(ticked) for rule in part["requires"]):
+        if any(not set(rule["any"]) & {*ticked, *undecided} for rule in part["requires"]):
             return False
         if any(rule["with"] in ticked for rule in part["conflicts"]):
             return False
@@ -34,12 +40,11 @@ def possible(answers: Answers) -> bool:
 
 
 def values() -> OrderedDict[str, list[Any]]:
-    """Every value that each question is rendered with."""
+    """Every value that each question is rendered with; a choice of a list is a question of its own: yes or no."""
     listed: OrderedDict[str, list[Any]] = OrderedDict()
     for name in ASKED:
-        if name == "extensions":
-            every = CHOICES["extensions"]
-            listed[name] = [[], *([one] for one in every), *([list(every)] if len(every) > 1 else [])]
+        if name in LISTS:
+            listed |= {one: [False, True] for one in CHOICES[name]}
         elif name in CHOICES:
             listed[name] = CHOICES[name]
         elif name in TEXTS:
@@ -47,21 +52,36 @@ def values() -> OrderedDict[str, list[Any]]:
     return listed
 
 
+def answered(row: Mapping[str, Any]) -> Answers:
+    """The answers of a row of `values()`."""
+    lists = {name: [one for one in CHOICES[name] if row.get(one)] for name in LISTS}
+    return {name: value for name, value in row.items() if name in ASKED} | lists
+
+
+def allowed(row: Mapping[str, Any]) -> bool:
+    """Whether a row, of which some values may still be open, can become a service."""
+    undecided = {name for name in values() if name not in row} | set(
+        CHOICES["database"] if "database" not in row else []
+    )
+    return possible(answered(row), undecided=undecided)
+
+
 def pairwise() -> list[Answers]:
     """Every two values of every two questions, together in at least one service."""
     table = values()
 
-    def allowed(row: list[Any]) -> bool:
-        return possible(dict(zip(table, row, strict=False)))
+    def fits(row: list[Any]) -> bool:
+        return allowed(dict(zip(table, row, strict=False)))
 
-    rows = [dict(zip(table, row, strict=True)) for row in AllPairs(table.values(), filter_func=allowed)]
-    usual = {name: found[0] for name, found in table.items()}
+    rows = [dict(zip(table, row, strict=True)) for row in AllPairs(table.values(), filter_func=fits)]
+    least = {name: found[0] for name, found in table.items()}
+    most = {name: found[-1] for name, found in table.items()}
     for one, other in combinations(table, 2):  # with a filter, it leaves some out
         for first, second in product(table[one], table[other]):
-            row = usual | {one: first, other: second}
-            if possible(row) and not any(found[one] == first and found[other] == second for found in rows):
-                rows.append(row)
-    return rows
+            if not any(found[one] == first and found[other] == second for found in rows):
+                tried = [usual | {one: first, other: second} for usual in (least, most)]
+                rows += [row for row in tried if allowed(row)][:1]
+    return [answered(row) for row in rows]
 
 
 def presets() -> list[Answers]:
@@ -71,16 +91,16 @@ def presets() -> list[Answers]:
 
 def extremes() -> list[Answers]:
     """Nothing and all that may stand together, with and without the sample; each extension alone. On each database."""
-    rows = []
+    rows: list[Answers] = []
     for database in CHOICES["database"]:
-        for sample in (True, False):
-            every: list[str] = []
-            for name in CHOICES["extensions"]:
-                if possible({"database": database, "extensions": [*every, name]}):
-                    every.append(name)
-            alone = [[name] for name in CHOICES["extensions"]] if sample else []
-            for extensions in [[], *alone, every]:
-                rows.append({"database": database, "extensions": extensions, "sample": sample})
+        none: Answers = {"database": database, **{name: [] for name in LISTS}}
+        single = [(name, one) for name in LISTS for one in CHOICES[name]]
+        every = none
+        for name, one in single:
+            if possible(more := every | {name: [*every[name], one]}):
+                every = more
+        rows += [row | {"sample": sample} for row in (none, every) for sample in (True, False)]
+        rows += [none | {name: [one], "sample": True} for name, one in single]
     return [row for row in rows if possible(row)]
 
 
@@ -101,6 +121,7 @@ def label(answers: Answers) -> str:
         answers.get("preset"),
         answers.get("database"),
         *answers.get("extensions", ["default"]),
+        *answers.get("delivery", []),
         answers.get("sample"),
         answers.get("response_format"),
     ]

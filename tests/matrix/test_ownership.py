@@ -64,14 +64,16 @@ def test_secrets_and_local_files_are_git_ignored(rendered: Render, tmp_path: Pat
     assert git(tmp_path, "check-ignore", ".env", "local.mk", ".venv", ".uv", "var/service.db").split()
 
 
-@pytest.mark.parametrize(("name", "count"), [("pyproject.toml", 2), (".gitignore", 1), (".env.example", 1)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("pyproject.toml", 2), (".gitignore", 1), (".dockerignore", 1), (".env.example", 1)]
+)
 def test_a_shared_file_has_its_marker(name: str, count: int, rendered: Render) -> None:
     for answers in ANSWERS:
         assert (rendered(**answers) / name).read_text().count(MARKER) == count
 
 
 def test_a_shared_file_ends_with_the_owners_part(rendered: Render) -> None:
-    for name in (".gitignore", ".env.example"):
+    for name in (".gitignore", ".dockerignore", ".env.example"):
         assert MARKER in (rendered() / name).read_text().splitlines()[-1]
 
 

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import yaml
 
 from tests.conftest import Render, copy
 from tests.manifests import EXTENSIONS
-from tests.matrix.combinations import every, grouped, possible, values
-from tests.tree import ASKED, MANIFESTS, SEEDS, parts, required, texts, words
+from tests.matrix.combinations import LISTS, Answers, allowed, every, grouped, values
+from tests.tree import ASKED, CHOICES, MANIFESTS, SEEDS, parts, required, texts, words
 
 VARIABLE = r"^(?:# )?([A-Z][A-Z_]*?__[A-Z_]+)="
 """A line of .env.example, in force or shown. The value may name another variable."""
@@ -37,17 +37,21 @@ def tree(root: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_the_matrix_has_every_two_values_that_may_stand_together() -> None:
-    table, rows = values(), every()
+    table, rows = values(), [shown(row) for row in every()]
     for one, other in combinations(table, 2):
-        for first in table[one]:
-            for second in table[other]:
-                if possible({one: first, other: second}):
-                    assert any(row.get(one) == first and row.get(other) == second for row in rows), (
-                        one,
-                        first,
-                        other,
-                        second,
-                    )
+        for first, second in product(table[one], table[other]):
+            if allowed({one: first, other: second}):
+                assert any(row.get(one) == first and row.get(other) == second for row in rows), (
+                    one,
+                    first,
+                    other,
+                    second,
+                )
+
+
+def shown(row: Answers) -> Answers:
+    """The answers as `values()` has them: each choice of a list by itself."""
+    return row | {one: one in row[name] for name in LISTS if name in row for one in CHOICES[name]}
 
 
 @pytest.mark.parametrize("answers", grouped())
@@ -80,7 +84,7 @@ def test_toml_yaml_and_json_parse(service: Loaded) -> None:
         if path.suffix == ".toml":
             tomllib.loads(path.read_text())
         elif path.suffix in {".yml", ".yaml"}:
-            yaml.safe_load(path.read_text())
+            list(yaml.safe_load_all(path.read_text()))  # a manifest may hold several documents
         elif path.suffix == ".json":
             json.loads(path.read_text())
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from copier import VcsRef
 
-from tests.matrix.combinations import Answers, possible, values
+from tests.matrix.combinations import LISTS, Answers, possible, values
 from tests.tree import ASKED, CHOICES, MANIFESTS
 from tests.update.conftest import Made
 from tests.update.later import LATER, NOW
@@ -31,24 +31,68 @@ def held(root: Path, expected: Path) -> None:
     assert empty_folders(root) == []
 
 
+TICKED = [(question, name) for question in LISTS for name in CHOICES[question]]
+
+
+def ticking(chosen: set[str], database: str = CHOICES["database"][-1]) -> Answers:
+    """The answers that tick these choices, without those that the manifests' rules forbid beside the others."""
+    row: Answers = {"database": database, "ci": "none", "sample": True, **{question: [] for question in LISTS}}
+    for question, name in [*TICKED, *TICKED]:  # once more, since one may need another that stands behind it
+        more = row | {question: [one for one in CHOICES[question] if one in {*row[question], name}]}
+        if name in chosen and possible(more):
+            row = more
+    return row
+
+
 def alone(name: str) -> Answers:
-    """The fewest answers that an extension can be ticked in: some need another one."""
+    """The fewest answers that a choice can be ticked in: some need another one."""
     for database in CHOICES["database"]:
-        for others in [[], *([other] for other in CHOICES["extensions"] if other != name)]:
-            ticked = [one for one in CHOICES["extensions"] if one in {name, *others}]
-            row = {"database": database, "extensions": ticked, "ci": "none", "sample": True}
-            if possible(row):
+        for others in [set(), *({other} for _, other in TICKED if other != name)]:
+            row = ticking({name, *others}, database)
+            if name in [one for question in LISTS for one in row[question]]:
                 return row
     raise AssertionError(f"nothing allows {name}")
 
 
-@pytest.mark.parametrize("name", CHOICES["extensions"])
-def test_an_extension_goes_off_and_on_and_off_again(name: str, service: Made, fresh: Made) -> None:
+def halves() -> list[tuple[Answers, Answers]]:
+    """Pairs of answers between which half of all choices go on and the other half go off.
+
+    Halved by each binary digit of their numbers, so that any two choices are apart in one of the pairs.
+    """
+    digits = range(len(TICKED).bit_length())
+    sets = [{name for number, (_, name) in enumerate(TICKED) if number >> digit & 1} for digit in digits]
+    return [(ticking(one), ticking({name for _, name in TICKED} - one)) for one in sets]
+
+
+def test_the_halves_toggle_everything_both_ways() -> None:
+    moved = {
+        name
+        for one, other in halves()
+        for question, name in TICKED
+        if (name in one[question]) is not (name in other[question])
+    }
+    assert moved == {name for _, name in TICKED}
+
+
+@pytest.mark.parametrize(("one", "other"), halves(), ids=range(len(halves())))
+def test_half_of_all_choices_go_off_while_the_others_go_on_and_back(
+    one: Answers, other: Answers, service: Made, fresh: Made
+) -> None:
+    root = service(NOW, **one)
+    for answers in (other, one):
+        update(root, VcsRef.CURRENT, **{question: answers[question] for question in LISTS})
+        held(root, fresh(NOW, **answers))
+        commit(root)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", [name for _, name in TICKED])
+def test_a_choice_goes_on_and_off_and_on_again(name: str, service: Made, fresh: Made) -> None:
     on = alone(name)
-    off = on | {"extensions": [other for other in on["extensions"] if other != name]}
+    off = ticking({one for question in LISTS for one in on[question]} - {name}, on["database"])
     root = service(NOW, **off)
     for answers in (on, off, on):
-        update(root, VcsRef.CURRENT, extensions=answers["extensions"])
+        update(root, VcsRef.CURRENT, **{question: answers[question] for question in LISTS})
         held(root, fresh(NOW, **answers))
         commit(root)
 
@@ -64,16 +108,21 @@ def test_a_choice_goes_there_and_back(question: str, service: Made, fresh: Made)
         commit(root)
 
 
-@pytest.mark.parametrize(
-    "question", [name for name in ASKED if name not in {"extensions", "database", "ci", "license"}]
-)
-def test_any_other_answer_can_be_changed_too(question: str, service: Made, fresh: Made) -> None:
-    root = service(NOW)
+TEXTS = [name for name in ASKED if name not in CHOICES]
+OTHERS = [[name] for name in CHOICES if name not in {*LISTS, "database", "ci", "license"}]
+
+
+@pytest.mark.parametrize("questions", [TEXTS, *OTHERS], ids=["texts", *(name for [name] in OTHERS)])
+def test_any_other_answer_can_be_changed_too(questions: list[str], service: Made, fresh: Made) -> None:
+    root = service(NOW, preset="minimal")
     before, owners = recorded(root), the_owners(root)
-    answer = next(value for value in values().get(question, ["another-name"]) if value != before[question])
-    update(root, VcsRef.CURRENT, **{question: answer})
-    held(root, fresh(NOW, **before | {question: answer}))
-    assert recorded(root) == before | {question: answer}
+    answers = {
+        name: next(value for value in values().get(name, ["another-name"]) if value != before[name])
+        for name in questions
+    }
+    update(root, VcsRef.CURRENT, **answers)
+    held(root, fresh(NOW, **before | answers))
+    assert recorded(root) == before | answers
     assert different(the_owners(root), owners) == []
 
 

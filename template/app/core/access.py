@@ -48,7 +48,8 @@ class AccessLog:
         }
         if self.renderer.json or copies:
             line = orjson.dumps(record, option=orjson.OPT_UTC_Z)
-            hand_out(record, line)
+            if copies:
+                hand_out(record, line)
             if self.renderer.json:
                 write(line.decode())
                 return

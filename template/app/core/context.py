@@ -1,6 +1,7 @@
 """What is known of the request that is being served: its ids, its route and who sent it."""
 
 import os
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -75,7 +76,7 @@ class RequestContext:
         if trace:
             self.trace_id, self.parent_id, self.trace_flags = (part.decode() for part in trace.groups())
         else:
-            self.trace_id = os.urandom(16).hex()
+            self.trace_id = f"{random.getrandbits(128):032x}"  # an id is no secret
         given = correlation_id is not None and _CORRELATION_ID.fullmatch(correlation_id)
         self.correlation_id = correlation_id.decode() if given and correlation_id else self.trace_id
 

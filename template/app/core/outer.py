@@ -109,11 +109,12 @@ class Outer:
         duration = perf_counter() - request.started
         route = route_template(scope)
         self.access(request, route, duration)
-        telemetry.emit(
-            telemetry.RequestFinished(
-                request.method, route, request.status, duration, request.received, request.sent, request.path
+        if telemetry.anyone_listens_to(telemetry.RequestFinished):
+            telemetry.emit(
+                telemetry.RequestFinished(
+                    request.method, route, request.status, duration, request.received, request.sent, request.path
+                )
             )
-        )
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_one_line(message: Message) -> None:
@@ -179,12 +180,8 @@ class Exchange:
         ours = self.outer.pages.get(request.path, self.outer.headers)
         if chosen := self.outer.replaceable.intersection(name for name, _ in given):  # a route knows better
             ours = [header for header in ours if header[0] not in chosen]
-        message["headers"] = [
-            *given,
-            *ours,
-            *request.headers,
-            (b"x-correlation-id", request.correlation_id.encode()),
-        ]
+        correlation = (b"x-correlation-id", request.correlation_id.encode())
+        message["headers"] = [*given, *ours, *request.headers, correlation]
         if self.outer.lifecycle.draining:
             message["headers"].append((b"connection", b"close"))
 

@@ -17,7 +17,7 @@ from app.core.settings import CommaSeparated, Group
 
 HeaderList = list[tuple[bytes, bytes]]
 PROBES = frozenset({"/health/live", "/health/ready", "/health/startup"})
-"""Answered by any name: Kubernetes and load balancers ask an instance by its address."""
+"""Answered by any name: clusters and load balancers ask an instance by its address."""
 EXPOSED = [
     "X-Correlation-ID",
     "ETag",

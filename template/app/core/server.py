@@ -82,6 +82,12 @@ class Workers(Multiprocess):
         self.terminated = True
         super().handle_term()
 
+    def keep_subprocess_alive(self) -> None:
+        """See at once that a worker has ended, not when it has missed a health check: its pipe closes with it."""
+        for worker in self.processes:
+            worker.child_conn.close()  # ours; the worker has its own
+        super().keep_subprocess_alive()
+
     def end(self) -> None:
         """Exit with 3 where a worker could not start, and by the signal that stopped them."""
         if any(worker.exitcode == STARTUP_FAILURE for worker in self.processes):

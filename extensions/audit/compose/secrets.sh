@@ -1,0 +1,1 @@
+random AUDIT__KEY

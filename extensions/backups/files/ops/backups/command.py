@@ -1,0 +1,182 @@
+"""The commands, and what is said of them. Every failure is one line and an exit status."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from app.core.engine import DatabaseSettings
+from app.core.errors import ConfigurationInvalid
+from app.core.redaction import scrub
+from app.core.service import ServiceSettings
+from app.core.settings import Group, Settings, load
+from ops.backups import database, making, restoring
+from ops.backups.arguments import parser
+from ops.backups.errors import BackupError, BackupRefused, NotConfirmed
+from ops.backups.local import Directory
+from ops.backups.making import say
+from ops.backups.metrics import Metrics
+from ops.backups.sealing import new_key
+from ops.backups.settings import BackupsSettings
+
+GROUPS: list[type[Group]] = [ServiceSettings, DatabaseSettings, BackupsSettings]
+"""What this reads. The other settings of the service need not be there."""
+
+
+class Run:
+    """One command, with what it needs."""
+
+    def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
+        self.arguments = arguments
+        self.settings = settings
+        self.mine = settings.of(BackupsSettings)
+        self.directory = Directory(self.mine.directory, making.key_of(self.mine))
+        path = self.mine.metrics or self.mine.directory / "backups.prom"
+        self.metrics = Metrics(path, settings.of(ServiceSettings).name)
+
+    def backup(self) -> None:
+        """Make one, check it, send it, prune."""
+        if not self.directory.key:
+            say("BACKUPS__KEY is not set: the backup is not encrypted")
+        with self.directory.alone():
+            manifest = making.make(self.settings, self.directory)
+            folder = self.directory.folder(manifest.id)
+            making.verify(self.settings, self.directory, manifest, folder)
+            say(f"made {manifest.id}: {manifest.rows} rows, {_size(manifest.size)}, in {folder}")
+            self.metrics.set("backup_size_bytes", manifest.size)
+            self.metrics.set("backup_rows", manifest.rows)
+            for name in making.send(manifest, self.directory, self.mine):
+                self.metrics.set("backup_copy_timestamp_seconds", time.time(), store=name)
+            self._prune()
+
+    def prune(self) -> None:
+        """Delete what is old, everywhere."""
+        with self.directory.alone():
+            self._prune()
+
+    def _prune(self) -> None:
+        for place in making.everywhere(self.mine, self.directory):
+            making.prune(place, self.mine)
+
+    def list(self) -> None:
+        """Show all that there is, newest first."""
+        found: dict[str, list[str]] = {}
+        lines: dict[str, str] = {}
+        for place in making.everywhere(self.mine, self.directory):
+            for backup_id in place.ids():
+                found.setdefault(backup_id, []).append(place.name)
+                if backup_id in lines:
+                    continue
+                try:
+                    manifest = place.manifest(backup_id)
+                except BackupRefused as error:
+                    lines[backup_id] = str(error)
+                    continue
+                locked = "encrypted" if manifest.key else "plain"
+                lines[backup_id] = (
+                    f"{manifest.time:%Y-%m-%d %H:%M:%S} UTC  {_size(manifest.size):>9}  {manifest.rows} rows  "
+                    f"{manifest.database} {manifest.server}  revision {','.join(manifest.revision) or 'none'}  {locked}"
+                )
+        for backup_id in sorted(lines, reverse=True):
+            say(f"{backup_id}  {lines[backup_id]}  {', '.join(found[backup_id])}")
+        if not lines:
+            say("there is no backup yet: make one with `python -m ops backup`")
+
+    def verify(self) -> None:
+        """Read backups whole."""
+        with self.directory.alone():
+            ids = self.directory.ids() if self.arguments.all else [self.arguments.id]
+            for backup_id in ids:
+                with restoring.fetched(self.settings, self.directory, backup_id) as (manifest, folder):
+                    making.verify(self.settings, self.directory, manifest, folder)
+                    say(f"{manifest.id} is whole: {manifest.rows} rows in {len(manifest.tables)} tables")
+
+    def restore(self) -> None:
+        """Put one in the place of what is there."""
+        with (
+            self.directory.alone(),
+            restoring.fetched(self.settings, self.directory, self.arguments.id) as (manifest, folder),
+        ):
+            restoring.check(self.settings, self.directory, manifest, folder)
+            database.refuse_running(self.settings.of(DatabaseSettings))
+            say(f"{manifest.id} has the state of {manifest.time:%Y-%m-%d %H:%M:%S} UTC: {manifest.rows} rows")
+            self._confirm()
+            for name in restoring.restore(self.settings, self.directory, manifest, folder):
+                say(f"what was there is kept as {name}")
+            say(f"restored {manifest.id}: bring it to the newest revision (`alembic upgrade head`), then start")
+
+    def _confirm(self) -> None:
+        if self.arguments.yes:
+            return
+        if not sys.stdin.isatty():
+            raise NotConfirmed("nobody is here to confirm it: repeat the command with --yes; nothing was changed")
+        sys.stdout.write("It takes the place of what the service has now. Type yes to go on: ")
+        sys.stdout.flush()
+        if sys.stdin.readline().strip().lower() != "yes":
+            raise NotConfirmed("not confirmed: nothing was changed")
+
+    def drill(self) -> None:
+        """Restore one beside the database, compare, throw it away, and say how long it took."""
+        with self.directory.alone():
+            done = restoring.drill(self.settings, self.directory, self.arguments.id)
+        tables = len(done.manifest.tables)
+        say(f"{done.manifest.id}: {done.manifest.rows} rows in {tables} tables are what was backed up")
+        say(f"restored in {done.seconds:.1f} s (RTO); its state is {done.age:.0f} s old (RPO, if all were lost now)")
+        self.metrics.set("backup_drill_restore_seconds", round(done.seconds, 3))
+        self.metrics.set("backup_drill_loss_seconds", round(done.age, 3))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0, or the status of what went wrong: docs/backups.md lists them.
+    """
+    asked = parser().parse_args(arguments)
+    if asked.command == "key":
+        say(new_key())
+        return 0
+    run = None
+    began = time.monotonic()
+    try:
+        run = Run(asked, load(GROUPS))
+        getattr(run, asked.command)()
+        status = 0
+    except ConfigurationInvalid as error:
+        status = _refuse(2, *error.mistakes)
+    except BackupError as error:
+        status = _refuse(error.status, str(error))
+    except KeyboardInterrupt:
+        status = _refuse(130, "interrupted")
+    if run and asked.command in {"backup", "drill", "verify", "prune"}:
+        _note(run.metrics, asked.command, status, time.monotonic() - began)
+    return status
+
+
+def _refuse(status: int, *lines: str) -> int:
+    for line in lines:
+        sys.stderr.write(f"ops: {scrub(' '.join(line.split()))}\n")
+    return status
+
+
+def _note(metrics: Metrics, command: str, status: int, seconds: float) -> None:
+    """Leave the result for alerts. Where that fails, the metrics grow old, which is an alert too."""
+    now = datetime.now(UTC).timestamp()
+    metrics.set("backup_last_run_timestamp_seconds", now, command=command)
+    metrics.set("backup_last_status", status, command=command)
+    if status == 0:
+        metrics.set("backup_last_success_timestamp_seconds", now, command=command)
+        metrics.set("backup_duration_seconds", round(seconds, 3), command=command)
+    try:
+        metrics.write()
+    except OSError as error:
+        _refuse(status, f"{metrics.path}: {error.strerror}: the metrics were not written")
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

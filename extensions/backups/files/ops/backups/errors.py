@@ -1,0 +1,81 @@
+"""What may go wrong, by kind: each has an exit status of its own, which docs/backups.md lists."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class BackupError(Exception):
+    """Something that is said in one line."""
+
+    status = 1
+
+
+class BackupRefused(BackupError):
+    """The backup is damaged or changed, was made with another key, or is of another version."""
+
+    status = 3
+
+
+class BackupUnknown(BackupError):
+    """There is no such backup."""
+
+    status = 4
+
+
+class InUse(BackupError):
+    """Another run is at work, or the service runs on the database that is to be replaced."""
+
+    status = 5
+
+
+class StoreFailed(BackupError):
+    """A store cannot be reached, or refuses."""
+
+    status = 6
+
+
+class DiskFailed(BackupError):
+    """A disk is full, or cannot be written to."""
+
+    status = 7
+
+
+class ToolMissing(BackupError):
+    """A program is missing, or older than the server."""
+
+    status = 8
+
+
+class DatabaseFailed(BackupError):
+    """The database does not answer, or does not do its part."""
+
+    status = 9
+
+
+class LastGoodBackup(BackupError):
+    """What would stay cannot be restored, and what would go can."""
+
+    status = 10
+
+
+class NotConfirmed(BackupError):
+    """Nobody said yes."""
+
+    status = 11
+
+
+@contextmanager
+def disk(place: Path) -> Iterator[None]:
+    """Tell of a disk that fails in one line.
+
+    Raises:
+        DiskFailed: something below `place` could not be read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        room = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        way_out = "make room" if room else "let this user read and write there"
+        raise DiskFailed(f"{place}: {error.strerror or error}: {way_out}; nothing was changed") from error

@@ -1,0 +1,143 @@
+"""Makes a backup: dump, compress, encrypt, describe, check, keep, send, and prune what is old."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.core.engine import DatabaseSettings
+from app.core.service import ServiceSettings
+from app.core.settings import Settings
+from ops.backups import database, folders
+from ops.backups.errors import BackupError, BackupRefused, LastGoodBackup, disk
+from ops.backups.local import Directory, Place
+from ops.backups.manifest import Manifest, compare, new_id
+from ops.backups.retention import staying
+from ops.backups.sealing import Key, check_key, check_sums, seal, unseal
+from ops.backups.settings import BackupsSettings
+from ops.backups.stores import Store, stores
+
+Say = Callable[[str], object]
+
+
+def key_of(settings: BackupsSettings) -> Key | None:
+    """The key, where there is one."""
+    return Key(settings.key.get_secret_value()) if settings.key else None
+
+
+def say(line: str) -> None:
+    """A line for people."""
+    sys.stdout.write(f"{line}\n")
+
+
+def make(settings: Settings, directory: Directory) -> Manifest:
+    """Make a backup in the folder of this machine.
+
+    Raises:
+        BackupError: nothing was kept.
+    """
+    service, where = settings.of(ServiceSettings), settings.of(DatabaseSettings)
+    mine = settings.of(BackupsSettings)
+    database.check_tools(where)
+    key, backup_id = directory.key, new_id(datetime.now(UTC))
+    with directory.work(backup_id) as work, disk(directory.path):
+        # The database first: a file that it knows of is stored before, and so is in the backup too.
+        with database.snapshot(where, work) as found:
+            members = [seal(found.stream, work, "database", key)]
+        for number, path in enumerate(mine.paths, start=1):
+            with folders.packed(Path(path).absolute()) as stream:
+                members.append(seal(stream, work, f"path-{number}.tar", key, path))
+        manifest = Manifest(
+            id=backup_id,
+            time=found.time,
+            service=service.name,
+            version=service.version,
+            database=database.KIND,
+            server=found.server,
+            revision=found.revision,
+            tables=found.tables,
+            members=members,
+            key=key.fingerprint if key else None,
+        )
+        manifest.seal = manifest.sealed(key.secret) if key else None
+        keep = {member.name for member in members}
+        for scratch in [path for path in work.iterdir() if path.name not in keep]:
+            scratch.unlink()
+        directory.keep(manifest, work)
+    return manifest
+
+
+def verify(settings: Settings, directory: Directory, manifest: Manifest, folder: Path) -> None:
+    """Read a backup whole, as a restore would.
+
+    Raises:
+        BackupRefused: it cannot be restored.
+    """
+    check_key(manifest, directory.key)
+    check_sums(manifest, folder)
+    if manifest.database != database.KIND:
+        raise BackupRefused(f"backup {manifest.id} is of {manifest.database}, and this service has {database.KIND}")
+    with directory.work("verify") as work:
+        for member in manifest.members:
+            if member.path is None:
+                copy = database.inspect(settings.of(DatabaseSettings), manifest, work)
+                with copy.target() as target:
+                    unseal(folder, member, directory.key, target)
+                compare(manifest.id, manifest.tables, copy.tables)
+                copy.discard()
+            else:
+                unpacked = folders.Unpacked(work / member.name)
+                with unpacked.target() as target:
+                    unseal(folder, member, directory.key, target)
+                unpacked.discard()
+
+
+def send(manifest: Manifest, directory: Directory, settings: BackupsSettings, tell: Say = say) -> list[str]:
+    """Send it to each store that does not have it. Returns the stores that have it now.
+
+    Raises:
+        StoreFailed: the first failure, after all of them have been tried.
+    """
+    failed: BackupError | None = None
+    there = []
+    for store in stores(settings):
+        try:
+            store.send(manifest, directory.folder(manifest.id))
+            there.append(store.name)
+            tell(f"sent {manifest.id} to bucket {store.bucket} ({store.name})")
+        except BackupError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return there
+
+
+def prune(place: Place, settings: BackupsSettings, tell: Say = say) -> list[str]:
+    """Delete what is old, unless nothing that can be restored would stay.
+
+    Raises:
+        LastGoodBackup: nothing would; nothing was deleted.
+    """
+    known: dict[str, Manifest] = {}
+    for backup_id in place.ids():
+        try:
+            known[backup_id] = place.manifest(backup_id)
+        except BackupRefused as error:
+            tell(f"{error}: left where it is, in {place.name}")
+    kept = staying({backup_id: manifest.time for backup_id, manifest in known.items()}, settings)
+    going = sorted(set(known) - kept)
+    if going and not any(place.good(known[backup_id]) for backup_id in sorted(kept, reverse=True)):
+        raise LastGoodBackup(
+            f"none of the {len(kept)} backups that would stay ({place.name}) can be restored: nothing was deleted; "
+            "make a new one, then prune again"
+        )
+    for backup_id in going:
+        place.delete(backup_id)
+        tell(f"deleted {backup_id} ({place.name})")
+    return going
+
+
+def everywhere(settings: BackupsSettings, directory: Directory) -> list[Place]:
+    """The folder of this machine, then the stores."""
+    found: list[Store] = stores(settings)
+    return [directory, *found]

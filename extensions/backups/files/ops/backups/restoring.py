@@ -1,0 +1,151 @@
+"""Restores a backup: find, check, restore beside, compare, and only then swap. A drill stops before the swap."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+
+from app.core import migrations
+from app.core.engine import DatabaseSettings
+from app.core.settings import Settings
+from ops.backups import database, folders
+from ops.backups.errors import BackupRefused, BackupUnknown
+from ops.backups.local import Directory
+from ops.backups.making import everywhere
+from ops.backups.manifest import ID, NAME, Manifest, compare
+from ops.backups.sealing import check_key, check_sums, unseal
+from ops.backups.settings import BackupsSettings
+from ops.backups.stores import Store
+
+NEWEST = "newest"
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """What a drill measured."""
+
+    manifest: Manifest
+    seconds: float
+    """From the start until all rows were there and compared."""
+    age: float
+    """Seconds between the state that the backup has and the start of the drill: what would have been lost."""
+
+
+@contextmanager
+def fetched(settings: Settings, directory: Directory, backup_id: str) -> Iterator[tuple[Manifest, Path]]:
+    """A backup's manifest and the folder that has its files: those of this machine, else from the first store.
+
+    Raises:
+        BackupUnknown: it is nowhere.
+    """
+    mine = settings.of(BackupsSettings)
+    if backup_id == NEWEST:
+        backup_id = newest(mine, directory)
+    for place in everywhere(mine, directory) if ID.fullmatch(backup_id) else ():
+        if backup_id not in place.ids():
+            continue
+        manifest = place.manifest(backup_id)
+        if isinstance(place, Store):
+            check_key(manifest, directory.key)
+            with directory.work("fetch") as work:
+                place.fetch(manifest, work)
+                (work / NAME).write_text(manifest.model_dump_json())
+                yield manifest, work
+        else:
+            yield manifest, directory.folder(backup_id)
+        return
+    raise BackupUnknown(f"there is no backup {backup_id[:60]!r}: `python -m ops list` shows those that there are")
+
+
+def newest(settings: BackupsSettings, directory: Directory) -> str:
+    """The newest id of all places; the stores are asked only where this machine has none.
+
+    Raises:
+        BackupUnknown: there is no backup at all.
+    """
+    for place in everywhere(settings, directory):
+        if ids := place.ids():
+            return max(ids)
+    raise BackupUnknown("there is no backup yet: make one with `python -m ops backup`")
+
+
+def check(settings: Settings, directory: Directory, manifest: Manifest, folder: Path) -> None:
+    """All that can be known before anything is restored.
+
+    Raises:
+        BackupRefused: it is not to be trusted, or does not fit this database or this version of the service.
+    """
+    check_key(manifest, directory.key)
+    if manifest.database != database.KIND:
+        raise BackupRefused(f"backup {manifest.id} is of {manifest.database}, and this service has {database.KIND}")
+    known = {script.revision for script in ScriptDirectory(str(migrations.VERSIONS.parent)).walk_revisions()}
+    if unknown := sorted(set(manifest.revision) - known):
+        raise BackupRefused(
+            f"backup {manifest.id} is at revision {', '.join(unknown)}, which this version of the service does not "
+            f"know: restore it with version {manifest.version}"
+        )
+    check_sums(manifest, folder)
+    database.check_tools(settings.of(DatabaseSettings), manifest.server)
+
+
+@contextmanager
+def restored(
+    settings: Settings, directory: Directory, manifest: Manifest, folder: Path, scratch: Path | None = None
+) -> Iterator[tuple[database.Copy, list[folders.Unpacked]]]:
+    """Everything restored beside what is there, and compared row by row. What is not swapped is gone in the end.
+
+    With `scratch` folders and files go there: they need no place of their own.
+
+    Raises:
+        BackupRefused: the rows are not the ones that were backed up.
+    """
+    paths = settings.of(BackupsSettings).paths
+    copy = database.beside(settings.of(DatabaseSettings), manifest)
+    with ExitStack() as leaving:
+        leaving.callback(copy.discard)
+        unpacked = []
+        for member in manifest.members:
+            if member.path is None:
+                with copy.target() as target:
+                    unseal(folder, member, directory.key, target)
+            else:
+                place = scratch / member.name if scratch else folders.place_of(member.path, paths)
+                unpacked.append(folders.Unpacked(place))
+                leaving.callback(unpacked[-1].discard)
+                with unpacked[-1].target() as target:
+                    unseal(folder, member, directory.key, target)
+        compare(manifest.id, manifest.tables, copy.tables)
+        yield copy, unpacked
+
+
+def restore(settings: Settings, directory: Directory, manifest: Manifest, folder: Path) -> list[str]:
+    """Put a checked backup in the place of what is there. Returns the names under which that is kept.
+
+    Raises:
+        InUse: the service runs.
+    """
+    where = settings.of(DatabaseSettings)
+    database.refuse_running(where)
+    stamp = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
+    with restored(settings, directory, manifest, folder) as (copy, unpacked):
+        database.refuse_running(where)  # it may have been started meanwhile
+        kept = [copy.swap(stamp), *(str(place.swap(stamp) or "") for place in unpacked)]
+    return [name for name in kept if name]
+
+
+def drill(settings: Settings, directory: Directory, backup_id: str) -> Drilled:
+    """Restore a backup beside the database, compare it row by row, and throw it away.
+
+    Raises:
+        BackupError: it could not be restored, or is not what was backed up.
+    """
+    began, now = time.monotonic(), datetime.now(UTC)
+    with fetched(settings, directory, backup_id) as (manifest, folder):
+        check(settings, directory, manifest, folder)
+        with directory.work("drill") as scratch, restored(settings, directory, manifest, folder, scratch):
+            seconds = time.monotonic() - began
+    return Drilled(manifest, seconds, (now - manifest.time).total_seconds())

@@ -1,0 +1,66 @@
+"""The settings of backups: where they are kept, how they are locked, how many stay."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from app.core.settings import CommaSeparated, Group
+from ops.backups.sealing import Key
+
+
+def _identity(key: SecretStr | None) -> SecretStr | None:
+    if key is None or not key.get_secret_value().strip():
+        return None
+    Key(key.get_secret_value())
+    return key
+
+
+def _or_none(text: str | None) -> str | None:
+    return text or None
+
+
+Text = Annotated[str | None, AfterValidator(_or_none)]
+"""A text that may be empty, which is as good as unset."""
+URL = Field(None, pattern=r"^(https?://.+)?$", description="The URL of the store; unset: Amazon's.")
+KEY = "The id of the key to the bucket; unset: what the `AWS_` variables or the machine's role say."
+
+
+class BackupsSettings(Group):
+    """Where backups are kept, how they are locked, how many stay."""
+
+    group: ClassVar[str] = "backups"
+    directory: Path = Field(Path("var/backups"), description="The folder that backups are kept in.")
+    paths: CommaSeparated = Field((), description="Folders and files that are backed up with the database.")
+    key: Annotated[SecretStr | None, AfterValidator(_identity)] = Field(
+        None, description="The age identity that backups are encrypted with; unset: they are not."
+    )
+    keep_daily: int = Field(7, ge=1, description="Days of which the newest backup stays.")
+    keep_weekly: int = Field(4, ge=0, description="Weeks of which the newest backup stays.")
+    keep_monthly: int = Field(12, ge=0, description="Months of which the newest backup stays.")
+    metrics: Path | None = Field(
+        None, description="The file that metrics are written to; unset: `backups.prom` in the folder."
+    )
+    timeout: float = Field(60.0, gt=0, description="Seconds that one request to a store may take.")
+    prefix: str = Field("backups/", pattern=r"^([\w.-]+/)*$", description="What names in the buckets begin with.")
+    bucket: Text = Field(None, description="The bucket of an S3-compatible store for copies; unset: none are sent.")
+    endpoint: Text = URL
+    region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
+    access_key: Text = Field(None, description=KEY)
+    secret_key: SecretStr | None = Field(None, description="The secret of the key to the bucket.")
+    replica_bucket: Text = Field(None, description="The bucket of a second store; unset: there is none.")
+    replica_endpoint: Text = URL
+    replica_region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
+    replica_access_key: Text = Field(None, description=KEY)
+    replica_secret_key: SecretStr | None = Field(None, description="The secret of the key to the bucket.")
+
+    @model_validator(mode="after")
+    def _whole_keys(self) -> Self:
+        for prefix in ("", "replica_"):
+            key, secret = getattr(self, f"{prefix}access_key"), getattr(self, f"{prefix}secret_key")
+            if bool(key) != bool(secret and secret.get_secret_value()):
+                name = f"BACKUPS__{prefix.upper()}"
+                raise ValueError(f"{name}ACCESS_KEY and {name}SECRET_KEY go together: set both, or neither")
+        if self.replica_bucket and not self.bucket:
+            raise ValueError("BACKUPS__REPLICA_BUCKET is the second store: set BACKUPS__BUCKET too")
+        return self

@@ -1,0 +1,2 @@
+random POSTGRES_PASSWORD
+write DATABASE__URL "postgresql+asyncpg://service:$(value POSTGRES_PASSWORD)@postgres:5432/service"

@@ -1,0 +1,83 @@
+"""Where the template of this service is, and what it has released."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dev.template_report import version
+
+ANSWERS = ".copier-answers.yml"
+SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/", "git+": ""}
+"""Copier's short forms of addresses, which git does not know."""
+CANNOT_START, TEMPLATE_FAILED = 2, 3
+
+
+class Stopped(Exception):
+    """Why no branch was made, in one line, and the exit status that says so."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it says."""
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **variables}
+    environment.pop("UV_LOCKED", None)  # here the lock file is to change
+    try:
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    except FileNotFoundError:
+        raise Stopped(CANNOT_START, f"{command[0]} is missing: `make template-update` brings it") from None
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a command failed: what git calls fatal, or the last line."""
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith("fatal: ")]
+    return [f"exit status {done.returncode}", *lines[-1:], *fatal[:1]][-1]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git prints."""
+    done = run(folder, "git", *arguments)
+    if done.returncode:
+        raise Stopped(CANNOT_START, f"git {arguments[0]}: {said(done)}")
+    return done.stdout.strip()
+
+
+def recorded(folder: Path, name: str) -> str:
+    """What the answers file says of the template."""
+    path = folder / ANSWERS
+    found = re.search(rf"^{name}: (.+)$", path.read_text(encoding="utf-8") if path.exists() else "", re.MULTILINE)
+    if not found:
+        raise Stopped(CANNOT_START, f"{ANSWERS} names no {name}: nobody knows what to update from")
+    return found[1].strip("'\"")
+
+
+def address(folder: Path) -> str:
+    """Where git finds the template."""
+    source = recorded(folder, "_src_path")
+    for short, long in SHORT.items():
+        source = long + source.removeprefix(short) if source.startswith(short) else source
+    return source
+
+
+def newest(folder: Path) -> str:
+    """The tag of the template's newest release."""
+    listed = run(folder, "git", "ls-remote", "--tags", "--refs", address(folder))
+    if listed.returncode:
+        raise Stopped(TEMPLATE_FAILED, f"the template at {address(folder)} cannot be reached: {said(listed)}")
+    tags = re.findall(r"refs/tags/(v?\d+(?:\.\d+)+)$", listed.stdout, re.MULTILINE)
+    if not tags:
+        raise Stopped(TEMPLATE_FAILED, f"the template at {address(folder)} has no release")
+    return str(max(tags, key=version))
+
+
+def changelog(tree: Path, tag: str) -> str:
+    """The template's own, or nothing."""
+    with TemporaryDirectory(prefix="template-") as place:
+        clone = run(tree, "git", "clone", "--quiet", "--bare", "--filter=blob:none", address(tree), place)
+        shown = run(Path(place), "git", "show", f"{tag}:CHANGELOG.md")
+        return shown.stdout if not clone.returncode + shown.returncode else ""

@@ -1,0 +1,136 @@
+"""`python -m dev.template_update` takes the newest template on a branch of its own, and says what needs a look."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dev.template_report import Update, notes, version
+from dev.template_source import ANSWERS, TEMPLATE_FAILED, Stopped, changelog, git, newest, recorded, run, said
+
+MARKERS = "^(<{7}|>{7})( |$)"
+NEEDS_A_LOOK, NOT_PROPOSED = 1, 4
+
+
+def copier(folder: Path, *arguments: str) -> None:
+    """Render or update."""
+    done = run(folder, "copier", *arguments)
+    if done.returncode:
+        raise Stopped(TEMPLATE_FAILED, f"the template at {recorded(folder, '_src_path')} cannot be used: {said(done)}")
+
+
+def made_before(folder: Path, branch: str) -> bool:
+    """Whether the branch is there, here or where this repository is pushed to."""
+    if run(folder, "git", "rev-parse", "--quiet", "--verify", f"refs/heads/{branch}").returncode == 0:
+        return True
+    if "origin" not in git(folder, "remote").split():
+        return False
+    return bool(git(folder, "ls-remote", "--heads", "origin", f"refs/heads/{branch}"))
+
+
+@contextmanager
+def second_checkout(folder: Path) -> Iterator[Path]:
+    """The last commit in a place of its own: in the first checkout nothing is touched, committed or not."""
+    with TemporaryDirectory(prefix="template-update-") as place:
+        tree = Path(place, "tree")
+        git(folder, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
+        try:
+            yield tree
+        finally:
+            git(folder, "worktree", "remove", "--force", str(tree))
+
+
+def take(tree: Path, new: str) -> Update:
+    """Update the checkout, and find out what became of its owner's edits."""
+    old, answers = recorded(tree, "_commit"), (tree / ANSWERS).read_text(encoding="utf-8")
+    # With whole files for context, an edit never lands in a neighbour that looks alike.
+    copier(tree, "update", "--defaults", "--quiet", f"--vcs-ref={new}", "--context-lines=100000")
+    update = Update(old=old, new=new)
+    unmerged = git(tree, "diff", "--name-only", "--diff-filter=U").splitlines()
+    git(tree, "add", "--all")
+    changed = git(tree, "diff", "--cached", "--name-only", "--diff-filter=d", "HEAD").splitlines()
+    marked = run(tree, "git", "grep", "--cached", "-lIE", MARKERS, "--", *changed).stdout.splitlines()
+    update.conflicts = sorted({*unmerged, *marked})
+    gone = git(tree, "diff", "--cached", "--name-only", "--no-renames", "--diff-filter=D", "HEAD").splitlines()
+    if gone:
+        update.lost = edited(tree, gone, old, answers)
+        update.deleted = sorted(set(gone) - set(update.lost))
+    update.notes = notes(changelog(tree, new), old, update.new, set(re.findall(r"^[\w: -]*?(\w+)$", answers, re.M)))
+    if "pyproject.toml" in changed and "pyproject.toml" not in update.conflicts and (tree / "uv.lock").exists():
+        locked = run(tree, os.environ.get("UV", "uv"), "lock", "--quiet")
+        update.stale = said(locked) if locked.returncode else ""
+        git(tree, "add", "uv.lock")
+    return update
+
+
+def edited(tree: Path, paths: list[str], old: str, answers: str) -> list[str]:
+    """Those of the files that are not as the old version of the template had rendered them."""
+    with TemporaryDirectory(prefix="template-old-") as place:
+        pure, given = Path(place, "pure"), Path(place, "answers.yml")
+        given.write_text(answers, encoding="utf-8")
+        source = recorded(tree, "_src_path")
+        copier(tree, "copy", "--defaults", "--quiet", f"--vcs-ref={old}", f"--data-file={given}", source, str(pure))
+        return [path for path in paths if not as_rendered(tree, path, pure / path)]
+
+
+def as_rendered(tree: Path, path: str, rendered: Path) -> bool:
+    """Whether the last commit has the file as it was rendered."""
+    if not rendered.is_file():
+        return False
+    return git(tree, "hash-object", f"--path={path}", str(rendered)) == git(tree, "rev-parse", f"HEAD:{path}")
+
+
+def update(folder: Path, propose: str | None) -> int:
+    """Make the branch, and hand it to the command that proposes it. Returns the exit status."""
+    old = recorded(folder, "_commit")
+    new = newest(folder)
+    if version(new) <= version(old):
+        sys.stdout.write(f"nothing to do: {old} is the newest version of the template\n")
+        return 0
+    branch = f"template-update/{new}"
+    if made_before(folder, branch):
+        sys.stdout.write(f"nothing to do: the branch {branch} is there; delete it to have it made again\n")
+        return 0
+    base = git(folder, "rev-parse", "--short", "HEAD")
+    with second_checkout(folder) as tree, TemporaryDirectory(prefix="template-report-") as place:
+        done = take(tree, new)
+        report = Path(place, "report.md")
+        report.write_text(done.report(base), encoding="utf-8")
+        named = run(tree, "git", "var", "GIT_AUTHOR_IDENT").returncode == 0
+        identity = [] if named else ["-c", "user.name=template-update", "-c", "user.email=template-update@localhost"]
+        message = ["--message", done.title(), "--message", done.report(base)]
+        git(tree, *identity, "commit", "--quiet", "--no-verify", "--cleanup=whitespace", *message)
+        git(tree, "branch", branch)
+        sys.stdout.write(f"{done.title()}\n\n{done.report(base)}\nbranch {branch}\n")
+        sys.stdout.flush()
+        if propose:
+            variables = {
+                "BRANCH": branch,
+                "TITLE": done.title(),
+                "REPORT": str(report),
+                "UNSETTLED": str(done.unsettled),
+            }
+            if subprocess.run([propose], cwd=folder, env={**os.environ, **variables}, check=False).returncode:  # noqa: S603
+                git(folder, "branch", "--quiet", "-D", branch)
+                raise Stopped(NOT_PROPOSED, f"{propose} failed, so there is no branch: mend that and run this again")
+    return NEEDS_A_LOOK if done.unsettled else 0
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m dev.template_update", description=__doc__)
+    parser.add_argument("--propose", metavar="COMMAND", help="run it with BRANCH, TITLE, REPORT and UNSETTLED set")
+    try:
+        return update(Path.cwd(), parser.parse_args().propose)
+    except Stopped as stopped:
+        sys.stderr.write(f"template-update: {stopped}\n")
+        return stopped.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
