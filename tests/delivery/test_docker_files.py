@@ -25,7 +25,8 @@ Compose = dict[str, Any]
 
 def ticks_it(answers: Compose) -> bool:
     """Whether a row of the matrix has a Dockerfile, by its own answer or by its preset's."""
-    return "docker" in answers.get("delivery", []) or answers.get("preset") in MANIFESTS["docker"]["presets"]
+    by_preset = ["docker"] if answers.get("preset") in MANIFESTS["docker"]["presets"] else []
+    return "docker" in answers.get("delivery", by_preset)
 
 
 ROWS = [row for row in grouped() if ticks_it(row.values[0])]

@@ -151,6 +151,25 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self) -> None:
+        """Refuse it as the service does: without reading the body."""
+        self.send_response(413)
+        self.end_headers()
+
+
+def test_a_refusal_of_a_large_body_reaches_the_caller(proxied: tuple[int, int]) -> None:
+    port, upstream = proxied
+    server = ThreadingHTTPServer(("127.0.0.1", upstream), Echo)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(server.serve_forever)
+        try:
+            for _ in range(5):
+                answer = httpx2.post(f"http://127.0.0.1:{port}/api/v1/orders", content=bytes(20_000_000), timeout=40)
+                assert answer.status_code == 413
+        finally:
+            server.shutdown()
+            server.server_close()
+
 
 def test_the_proxy_waits_for_the_service_tells_who_calls_and_hides_what_is_for_operators(
     proxied: tuple[int, int],

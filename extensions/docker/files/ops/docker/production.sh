@@ -33,18 +33,25 @@ secrets() {
 {% endif %}
 }
 
+{% if gathered("secrets", 0) %}
+written() { # NAME
+    [ -s "secrets/$1" ] || fail "secrets/$1 is missing or empty: \`make secrets\` writes it"
+}
+
+{% endif %}
 check() {
     domain=${DOMAIN:-$(sed -n 's/^DOMAIN=//p' .env 2>/dev/null | tail -n 1)}
     [ -n "$domain" ] || fail "DOMAIN is not set: put DOMAIN=api.example.com, the name of this machine, into .env"
     label='[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
     echo "$domain" | grep -qxE "localhost|($label\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])" ||
         fail "DOMAIN: '$domain' is no domain: write it like api.example.com, without https:// and without a port"
-{% set names = gathered("secrets", 0) %}
-{% if names %}
-    for name in{% for line in names.splitlines() %} {{ line.split("./secrets/")[1].rstrip("}") }}{% endfor %}; do
-        [ -s "secrets/$name" ] || fail "secrets/$name is missing or empty: \`make secrets\` writes it"
-    done
-{% endif %}
+{% set files = namespace(named=[]) %}
+{% for line in gathered("secrets", 0).splitlines() %}
+{% set files.named = files.named + [line.split("./secrets/")[1].rstrip("}")] %}
+{% endfor %}
+{% for name in files.named | unique %}
+    written {{ name }}
+{% endfor %}
     [ -f uv.lock ] || fail "uv.lock is missing, and an image has exactly what it lists: \`make setup\` writes it"
 }
 
