@@ -112,8 +112,9 @@ def test_a_large_body_is_refused_before_it_is_read(service: Service) -> None:
 
 def test_a_large_body_without_a_length_is_refused_on_the_way(service: Service) -> None:
     part = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    # The client goes on sending after the answer, which is not lost by that.
     answer = exchange.send(service.port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[part] * 40)
-    assert answer.status in {0, 413}  # 0: the answer was lost with the connection, as TCP may do while one still sends
+    is_problem(answer, 413)
     (record,) = service.logged(logger="access", status=413, path="/api/v1/probe/body", code="body_too_large")[-1:]
     assert record["received"] < 40 * 65536
 

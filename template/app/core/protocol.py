@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -14,6 +15,8 @@ from app.core.errors import PROBLEM, BadRequest, RequestTimedOut, ServiceError
 from app.core.security import HttpSettings
 
 logger = logging.getLogger(__name__)
+LINGER = 2.0
+"""Seconds for which the rest of a body is read and thrown away after an answer that did not wait for it."""
 
 
 class PromptProtocol(HttpToolsProtocol):
@@ -21,6 +24,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     _headers_due: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
+    _unread: socket.socket | None = None
 
     @property
     def limits(self) -> HttpSettings:
@@ -52,11 +56,22 @@ class PromptProtocol(HttpToolsProtocol):
         self._stalled = _disarmed(self._stalled)
         super().resume_writing()
 
+    def on_response_complete(self) -> None:
+        """Keep a connection that is closed while its client still sends: the kernel would take the answer back.
+
+        RFC 9112, section 9.6.
+        """
+        super().on_response_complete()
+        if self.cycle.more_body and self.transport.is_closing():
+            self._unread = self.transport.get_extra_info("socket").dup()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is waited for any more."""
         self._headers_due = _disarmed(self._headers_due)
         self._stalled = _disarmed(self._stalled)
         super().connection_lost(exc)
+        if self._unread is not None:
+            _linger(self.loop, self._unread)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP at all in the format of every other error."""
@@ -87,6 +102,30 @@ class PromptProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def _linger(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    """Say that nothing more comes, and throw away what does, until the client ends too or its time is over."""
+
+    def end() -> None:
+        timer.cancel()
+        loop.remove_reader(connection)
+        connection.close()
+
+    def discard() -> None:
+        try:
+            if not connection.recv(1 << 18):
+                end()
+        except BlockingIOError:
+            return
+        except OSError:
+            end()
+
+    timer = loop.call_later(LINGER, end)
+    connection.setblocking(False)
+    with suppress(OSError):  # it is gone already, which the first read tells as well
+        connection.shutdown(socket.SHUT_WR)
+    loop.add_reader(connection, discard)
 
 
 def component(settings: HttpSettings) -> Component:

@@ -17,17 +17,17 @@ from tests.conftest import Start
 pytestmark = pytest.mark.anyio
 
 
-async def greeting() -> str:
+async def tides() -> str:
     """What a test may replace."""
-    return "hello"
+    return "high"
 
 
 def router(**options: int) -> APIRouter:
     """One route, with a dependency."""
-    made = APIRouter(prefix="/greeting")
+    made = APIRouter(prefix="/tides")
 
     @made.get("", **options)  # type: ignore[arg-type]  # any option of a route
-    async def greet(request: Request, said: Annotated[str, Depends(greeting)]) -> list[str]:
+    async def tide(request: Request, said: Annotated[str, Depends(tides)]) -> list[str]:
         return [said, request.scope["route"].path]
 
     return made
@@ -35,12 +35,12 @@ def router(**options: int) -> APIRouter:
 
 def service(settings: Settings, made: APIRouter) -> Service:
     """The service with one router more."""
-    return create_app([*shipped(settings), Component(name="greeting", routers=[made])], settings)
+    return create_app([*shipped(settings), Component(name="tides", routers=[made])], settings)
 
 
 def own(app: Service) -> list[BaseRoute]:
-    """The application's own routes below /greeting."""
-    return [route for route in app.routes if getattr(route, "path", "") == "/greeting"]
+    """The application's own routes below /tides."""
+    return [route for route in app.routes if getattr(route, "path", "") == "/tides"]
 
 
 def test_a_route_of_a_router_is_the_applications_own(configured: Callable[..., Settings]) -> None:
@@ -57,13 +57,13 @@ async def test_a_route_answers_however_deep_its_router_is(nested: bool, start: S
     if nested:
         made = APIRouter()
         made.include_router(router())
-    client = await start(extra=[Component(name="greeting", routers=[made])])
-    assert (await client.get("/greeting")).json() == ["hello", "/greeting"]
-    assert (await client.post("/greeting")).status_code == 405
+    client = await start(extra=[Component(name="tides", routers=[made])])
+    assert (await client.get("/tides")).json() == ["high", "/tides"]
+    assert (await client.post("/tides")).status_code == 405
 
 
 async def test_a_dependency_can_be_replaced(configured: Callable[..., Settings]) -> None:
     app = service(configured(), router())
-    app.dependency_overrides[greeting] = lambda: "good evening"
+    app.dependency_overrides[tides] = lambda: "low"
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://service") as client:
-        assert (await client.get("/greeting")).json() == ["good evening", "/greeting"]
+        assert (await client.get("/tides")).json() == ["low", "/tides"]
