@@ -19,6 +19,7 @@ from tests.matrix.combinations import extremes, label, presets
 from tests.tree import CHOICES
 
 PROBLEM = "application/problem+json"
+WITHOUT_COVERAGE = "--no-cov -W ignore::pytest_cov.CovDisabledWarning"
 
 
 def rows() -> list[Any]:
@@ -184,4 +185,4 @@ def test_the_services_own_checks_and_tests_pass(answers: dict[str, Any], python:
     service = rendered(python=python, migrated=False, copy=True, url="", **answers)
     make(service, "check")
     # Coverage doubles the time: it is measured on the usual Python alone.
-    make(service, "test", **({} if python == DEFAULT else {"PYTEST_ADDOPTS": "--no-cov"}))
+    make(service, "test", **({} if python == DEFAULT else {"PYTEST_ADDOPTS": WITHOUT_COVERAGE}))

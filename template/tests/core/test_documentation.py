@@ -1,6 +1,7 @@
 """What is written about the service is true of it."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from pydantic_core import PydanticUndefined
 from app import core, extensions
 
 ROOT = Path(__file__).parents[2]
-# The groups of features are their owner's to document.
-GROUPS = [*core.GROUPS, *extensions.GROUPS]
+# Tools beside the service have settings of their own. The groups of features are their owner's to document.
+TOOLS = import_module("ops").GROUPS if (ROOT / "ops" / "__init__.py").exists() else []
+GROUPS = [*core.GROUPS, *extensions.GROUPS, *TOOLS]
 ROW = re.compile(r"^\| `([A-Z_]+__[A-Z_0-9]+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
 FIELDS = {f"{group.group}__{name}".upper(): field for group in GROUPS for name, field in group.model_fields.items()}
 
