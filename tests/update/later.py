@@ -116,8 +116,11 @@ def renamed(root: Path) -> None:
     questions.write_text(text)
     change(questions, r"^    names: \[", "    names: [contact, ")
     change(questions, r'^(contact:.*?default: )""', r"""\1'{{ author_email | default("") }}'""")
-    for path in [path for path in root.glob("template/**/*") if path.is_file()]:
-        path.write_text(path.read_text().replace("author_email", "contact"))
+    for path in [
+        path for folder in ("template", "extensions") for path in (root / folder).rglob("*") if path.is_file()
+    ]:
+        if "author_email" in (text := path.read_text()):
+            path.write_text(text.replace("author_email", "contact"))
     forget_greeting(root)
 
 
