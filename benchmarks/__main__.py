@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import start, throughput
+from benchmarks import image, load, start, throughput
 from tests.live.environment import DEFAULT, interpreter
 from tests.live.service import Rendered
 from tests.render import render
@@ -31,8 +31,8 @@ def core_cost(service: Rendered) -> dict[str, float]:
     return found
 
 
-def report(cost: dict[str, float], started: dict[str, float], served: dict[str, float]) -> str:
-    """The results as a page."""
+def report(cost: dict[str, float], started: dict[str, float], served: dict[str, float], more: str) -> str:
+    """The results as a page; `more` are lines of the measures that write their own."""
     added = cost["core"] - cost["bare"]
     times = started["service"] / started["naive"]
     return f"""# Measured speed
@@ -51,7 +51,7 @@ Python {platform.python_version()}, {platform.system()} {platform.machine()}.
 | {served["full"]:.1f} µs | {served["bare"] / served["full"]:.2f} of its speed | {LEAST_SHARE:g} at least |
 | The same | {served["routed"]:.1f} µs, bare FastAPI with its routes in routers \
 | {served["full"]:.1f} µs | {served["routed"] / served["full"]:.2f} of its speed | |
-"""
+{more}"""
 
 
 def main() -> int:
@@ -63,11 +63,13 @@ def main() -> int:
         )
         service.migrate()
         cost, started, served = core_cost(service), start.measure(service), throughput.measure(Path(folder))
-    page = report(cost, started, served)
+    loaded, packed = load.measure(), image.measure()
+    page = report(cost, started, served, load.rows(loaded) + image.rows(packed))
     RESULTS.write_text(page, encoding="utf-8")
     print(page)
     slow = cost["core"] - cost["bare"] > MOST_MICROSECONDS or started["service"] / started["naive"] > MOST_TIMES
-    return int(slow or served["bare"] / served["full"] < LEAST_SHARE)
+    slow = slow or served["bare"] / served["full"] < LEAST_SHARE
+    return int(slow or not load.held(loaded) or not image.held(packed))
 
 
 if __name__ == "__main__":

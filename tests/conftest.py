@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.nodeid import NodeId
 from copier import run_copy
 
 from tests.releases import NEXT, with_history
@@ -26,6 +27,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         config.option.basetemp = Path(tempfile.mkdtemp(prefix="groundwork-tests-")) / "tests"
         config.stash[OURS] = config.option.basetemp.parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each `xdist_group` on one worker, so that what its tests share is made once.
+
+    pytest-xdist 3.8 writes the group to `_nodeid`, where pytest 9.2 no longer looks, and spreads the tests in silence:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+    for item in items:
+        if grouped := getattr(item, "_nodeid", None):
+            item._id = NodeId.parse(grouped)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

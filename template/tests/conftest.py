@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +19,7 @@ from tests.database import databases
 
 Serve = Callable[..., Awaitable[ASGIApp]]
 Start = Callable[..., Awaitable[httpx2.AsyncClient]]
+NewDatabase = Callable[[], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session")
@@ -37,20 +38,21 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_database() -> Iterator[Callable[[], str]]:
-    """Makes a migrated database and returns its URL.
+def new_database() -> Iterator[NewDatabase]:
+    """Opens a migrated database, which is gone at the end: `with new_database() as url`.
 
     Not in a folder of pytest's: where root runs the tests a server runs as somebody else, whom every further run of
     pytest on the machine would shut out of there.
     """
-    with TemporaryDirectory(prefix="databases-") as directory, databases(Path(directory)) as make:
-        yield make
+    with TemporaryDirectory(prefix="databases-") as directory, databases(Path(directory)) as new:
+        yield new
 
 
 @pytest.fixture
-def database_url(make_database: Callable[[], str]) -> str:
+def database_url(new_database: NewDatabase) -> Iterator[str]:
     """The URL of a migrated database that no other test uses."""
-    return make_database()
+    with new_database() as url:
+        yield url
 
 
 @pytest.fixture

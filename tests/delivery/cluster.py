@@ -75,10 +75,14 @@ CUSTOM: dict[str, Any] = {
                     {
                         "name": TEXT,
                         "rules": _list(
-                            _map(
-                                {"alert": TEXT, "expr": TEXT, "labels": TEXTS, "annotations": TEXTS},
-                                **{"for": DURATION},
-                            )
+                            {
+                                "if": {"required": ["record"]},
+                                "then": _map({"record": TEXT, "expr": TEXT, "labels": TEXTS}),
+                                "else": _map(
+                                    {"alert": TEXT, "expr": TEXT, "labels": TEXTS, "annotations": TEXTS},
+                                    **{"for": DURATION},
+                                ),
+                            }
                         ),
                     }
                 )

@@ -23,6 +23,7 @@ class Production:
 
     machine: Machine
     port: int
+    authority: Path
     context: ssl.SSLContext
     prometheus: Prometheus
     http: httpx2.Client

@@ -147,7 +147,7 @@ def test_no_container_has_more_rights_memory_or_time_than_it_needs(root: Path) -
     if "worker" in services:
         assert seconds(services["worker"]["stop_grace_period"]) > float(defaults["WORKER__SHUTDOWN_TIMEOUT"])
     proxy = (root / "ops/docker/Caddyfile").read_text()
-    found = dict(re.findall(r"(response_header_timeout|keepalive) (\d+)s", proxy))
+    found = dict(re.findall(r"(response_header_timeout|keepalive) (?:{\$\w+:)?(\d+)}?s", proxy))
     assert float(found["response_header_timeout"]) > float(defaults["HTTP__REQUEST_TIMEOUT"])
     assert float(found["keepalive"]) < float(services["app"]["environment"]["SERVER__KEEP_ALIVE"])
 

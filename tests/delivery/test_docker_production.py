@@ -1,25 +1,17 @@
-"""What `make secrets` and `make production` begin with, and the proxy that stands before the service."""
+"""What `make secrets` and `make production` begin with."""
 
-import json
 import os
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
 
 from tests.conftest import Render
 from tests.delivery.tools import tool
 from tests.live.environment import DEFAULT, clean, interpreter
-from tests.live.service import free_port
 
 FULL = {"preset": "production", "database": "postgres", "delivery": ["docker"]}
 
@@ -30,9 +22,9 @@ def compose(root: Path) -> dict[str, Any]:
     return found
 
 
-def copied(rendered: Render, tmp_path: Path) -> Path:
+def copied(rendered: Render, tmp_path: Path, **answers: Any) -> Path:
     """A service with everything, to write into."""
-    return Path(shutil.copytree(rendered(**FULL), tmp_path / "service"))
+    return Path(shutil.copytree(rendered(**FULL | answers), tmp_path / "service"))
 
 
 def production(root: Path, command: str, domain: str | None = "api.example.com") -> subprocess.CompletedProcess[str]:
@@ -117,75 +109,24 @@ def test_prometheus_takes_what_it_is_given_to_scrape(rendered: Render, tmp_path:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture
-def proxied(rendered: Render, tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """The proxy of compose.production.yaml on a port of this machine, and the port that it takes for the service's."""
-    text = (rendered(**FULL) / "ops/docker/Caddyfile").read_text()
-    port, upstream, third = free_port(), free_port(), free_port()
-    text = text.replace("app:8000", f"127.0.0.1:{upstream}").replace("localhost:3000", f"localhost:{third}")
-    text = text.replace("127.0.0.1:3000", f"127.0.0.1:{third}").replace("persist_config off", "admin off", 1)
-    (tmp_path / "Caddyfile").write_text(text)
-    environ = {"DOMAIN": f"http://127.0.0.1:{port}", "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    with (tmp_path / "caddy.log").open("wb") as log:
-        command = [tool("caddy"), "run", "--adapter=caddyfile", f"--config={tmp_path / 'Caddyfile'}"]
-        process = subprocess.Popen(command, env=environ, stderr=log)
-    try:
-        deadline = time.monotonic() + 30
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            assert time.monotonic() < deadline, (tmp_path / "caddy.log").read_text()
-            time.sleep(0.05)
-        yield port, upstream
-    finally:
-        process.kill()
-        process.wait(timeout=10)
+def test_the_secrets_of_the_backups_are_theirs_alone_and_may_be_empty(rendered: Render, tmp_path: Path) -> None:
+    root = copied(rendered, tmp_path, delivery=["docker", "backups"])
+    found = compose(root)
+    own = {name for name in found["secrets"] if name.startswith("BACKUPS__")}
+    assert own == {"BACKUPS__KEY", "BACKUPS__ACCESS_KEY", "BACKUPS__SECRET_KEY"}
+    assert set(found["services"]["backups"]["secrets"]) == {"DATABASE__URL", *own}
+    for name, service in found["services"].items():
+        assert name == "backups" or not own & set(service.get("secrets", [])), name
+    (root / "uv.lock").touch()
+    production(root, "secrets")
+    assert {(root / "secrets" / name).read_text() for name in own} == {""}
+    assert production(root, "check").returncode == 0
+    (root / "secrets/BACKUPS__KEY").unlink()
+    assert production(root, "check").stderr.startswith("secrets/BACKUPS__KEY is missing: `make secrets` writes it")
 
 
-class Echo(BaseHTTPRequestHandler):
-    """A service that says what reached it."""
-
-    def do_GET(self) -> None:
-        """Any path."""
-        body = json.dumps({"path": self.path, "for": self.headers["X-Forwarded-For"]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self) -> None:
-        """Refuse it as the service does: without reading the body."""
-        self.send_response(413)
-        self.end_headers()
-
-
-def test_a_refusal_of_a_large_body_reaches_the_caller(proxied: tuple[int, int]) -> None:
-    port, upstream = proxied
-    server = ThreadingHTTPServer(("127.0.0.1", upstream), Echo)
-    with ThreadPoolExecutor() as pool:
-        pool.submit(server.serve_forever)
-        try:
-            for _ in range(5):
-                answer = httpx2.post(f"http://127.0.0.1:{port}/api/v1/orders", content=bytes(20_000_000), timeout=40)
-                assert answer.status_code == 413
-        finally:
-            server.shutdown()
-            server.server_close()
-
-
-def test_the_proxy_waits_for_the_service_tells_who_calls_and_hides_what_is_for_operators(
-    proxied: tuple[int, int],
-) -> None:
-    port, upstream = proxied
-    with ThreadPoolExecutor() as pool, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as client:
-        early = pool.submit(client.get, "/api/v1/orders", headers={"X-Forwarded-For": "203.0.113.9"})
-        time.sleep(0.5)  # nobody listens yet: the service is being replaced
-        assert not early.done()
-        server = ThreadingHTTPServer(("127.0.0.1", upstream), Echo)
-        pool.submit(server.serve_forever)
-        try:
-            assert early.result(40).json() == {"path": "/api/v1/orders", "for": "127.0.0.1"}
-            for path in ("/health", "/health/", "/HEALTH", "/%68ealth", "/health?all", "/metrics", "/jobs"):
-                assert client.get(path).status_code == 404, path
-            assert client.get("/health/ready").json()["path"] == "/health/ready"
-        finally:
-            server.shutdown()
-            server.server_close()
+def test_what_a_person_writes_for_production_is_not_tracked(rendered: Render, tmp_path: Path) -> None:
+    root = copied(rendered, tmp_path)
+    subprocess.run(["git", "init", "--quiet", root], check=True)
+    for name in (".env", "production.env", "secrets/DATABASE__URL"):
+        assert subprocess.run(["git", "check-ignore", "--quiet", name], cwd=root, check=False).returncode == 0, name

@@ -1,56 +1,34 @@
 """The image of a service with everything: built, started as its own user on a read-only root, probed and stopped."""
 
-import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.delivery import images
+from tests.delivery import service_image
 from tests.delivery.images import Container
+from tests.delivery.service_image import MOST_MEGABYTES, Start, own_megabytes, starting
 from tests.live import postgres
-from tests.live.environment import DEFAULT, clean, uv
 from tests.live.service import ORDERS, free_port, order
-from tests.render import render
-
-MOST_MEGABYTES = 180
-"""What everything may add to the base image."""
-IMAGE = "localhost/groundwork-tests:latest"
-SOCKET = "/tmp/server/.s.PGSQL.5432"  # noqa: S108  # in the container, where /tmp is its own
 
 pytestmark = [pytest.mark.xdist_group("image"), pytest.mark.timeout(900)]  # the first run makes a base as well
-Start = Callable[..., Container]
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service with everything, with what lies beside it on a developer's machine and belongs into no image."""
-    root = render(tmp_path_factory.mktemp("image") / "service", {"preset": "production", "database": "postgres"})
-    command = [uv(), "lock", "--quiet", "--python", DEFAULT]
-    locked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, env=clean())
-    assert locked.returncode == 0, locked.stderr
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The image, with what lies beside the service on a developer's machine and belongs into no image."""
+    root = service_image.context(tmp_path_factory.mktemp("image") / "service")
     for name in (".env", "production.env", "secrets/DATABASE__URL", ".git/config", "var/service.db", "app/.env"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("GIVEN_AWAY=a-secret-that-nobody-may-see")
-    return root
-
-
-@pytest.fixture(scope="module")
-def built(context: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The image's file system and its configuration."""
-    images.bases()
-    images.buildah("rmi", "--prune")  # what an earlier run has left
-    images.bud(context, IMAGE, "--build-arg=REVISION=0123abc")
-    with images.unpacked(IMAGE) as root:
-        yield root, images.configuration(IMAGE)
+    with service_image.built(root) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -64,32 +42,8 @@ def server() -> Iterator[postgres.Server]:
 def start(
     built: tuple[Path, dict[str, Any]], server: postgres.Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Start]:
-    """Starts containers beside one database, with secrets as files and /data as a volume. The first one migrates."""
-    root, config = built
-    tmp_path = tmp_path_factory.mktemp("containers")
-    url = server.database()
-    place = Path(url.partition("host=")[2])
-    secrets, data = tmp_path / "secrets", tmp_path / "data"
-    secrets.mkdir()
-    data.mkdir()
-    os.chown(data, 1000, 1000)
-    (secrets / "DATABASE__URL").write_text(url.replace(str(place), str(Path(SOCKET).parent)))
-    (secrets / "AUDIT__KEY").write_text("a-key-that-is-long-enough-for-this")
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    folders = {place / Path(SOCKET).name: SOCKET, secrets: "/run/secrets", data: "/data"}
-    numbers = count(1)
-    with ExitStack() as stack:
-
-        def run(*command: str, **settings: str) -> Container:
-            settings = {"AUDIT__PATH": "/data/audit.jsonl", "UPLOADS__DIRECTORY": "/data/uploads"} | settings
-            log = tmp_path / f"container-{next(numbers)}.log"
-            return stack.enter_context(
-                images.running(root, config, log, folders=folders, settings=settings, command=command)
-            )
-
-        migrated = run("alembic", "upgrade", "head")
-        assert migrated.wait() == 0, migrated.log.read_text()
+    """Starts containers of it beside one database."""
+    with starting(*built, server.database(), tmp_path_factory.mktemp("containers")) as run:
         yield run
 
 
@@ -183,5 +137,5 @@ def test_the_image_says_what_it_is(built: tuple[Path, dict[str, Any]]) -> None:
 
 @pytest.mark.usefixtures("built")
 def test_the_image_stays_small() -> None:
-    added = images.size(IMAGE) - images.size(images.PYTHON)
+    _, added = own_megabytes()
     assert added <= MOST_MEGABYTES, f"everything adds {added:.0f} MB"

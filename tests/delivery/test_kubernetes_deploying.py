@@ -157,7 +157,7 @@ def test_the_database_is_migrated_before_anything_is_rolled_out(service: Path, t
     ("answers", "status", "said", "last"),
     [
         ({"NO_NAMESPACE": "1"}, 1, "no namespace", "get namespace"),
-        ({"NO_SECRET": "1"}, 1, "no secret", "get secret"),
+        ({"NO_SECRET": "1"}, 1, "a secret is missing", "get secret"),
         ({"REFUSED": "1"}, 1, "the cluster refuses the manifests", "apply --dry-run"),
         ({"JOB": "Failed"}, 1, "the migration did not complete", "logs job"),
         ({"JOB": "Running"}, 1, "the migration did not complete", "logs job"),

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Render
+from tests.delivery import pipelines
+from tests.delivery.pipelines import PROVIDERS
 from tests.docs.markdown import commands
 from tests.live.environment import DEFAULT, interpreter, uv
 from tests.live.service import ORDERS, Rendered, Service, free_port, running
 
+pytestmark = pytest.mark.xdist_group("load")
 BEARABLE = {"users": "4", "run-time": "2s", "min-rate": "1", "max-p95": "10000"}
 """A load that any machine bears, however busy it is."""
 PASSED = r"load test passed: [\d.]+ requests/s, 95 of 100 within \d+ ms, 0 of [1-9]\d* failed"
@@ -102,6 +105,33 @@ def test_callers_of_a_slice_that_is_gone_are_left_out_and_readiness_is_asked_for
     assert re.fullmatch(PASSED, verdict)
     assert f"Orders is left out: {service.url}/api/v1/deleted is not there\n" in printed
     assert re.search(r"^GET +/health/ready +[1-9]", printed, re.MULTILINE)
+
+
+def test_a_pipeline_loads_the_host_that_it_names_and_keeps_the_report(service: Service, rendered: Render) -> None:
+    """Both providers run "make load"; a secret that is not set is empty."""
+    answers = {"database": "sqlite", "extensions": [], "delivery": ["load_tests"]}
+    jobs = {ci: pipelines.jobs(next(rendered(ci=ci, **answers).rglob("*/load_tests.yml"))) for ci in PROVIDERS}
+    ((*_, step, kept),) = (job["steps"] for job in jobs["github"].values())
+    (gitlab,) = jobs["gitlab"].values()
+    assert (gitlab["script"], gitlab["artifacts"]["paths"]) == ([step["run"]], [kept["with"]["path"]])
+    assert {"LOCUST_HOST"} == gitlab["variables"].keys() == step["env"].keys() - {"LOAD_HEADER"}
+    report = service.rendered.root / kept["with"]["path"]
+    report.unlink(missing_ok=True)
+    bearable = " ".join(f"--{flag} {value}" for flag, value in BEARABLE.items())
+    named = {"LOCUST_HOST": service.url, "LOAD_HEADER": "", "ARGS": bearable}
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]],
+        cwd=service.rendered.root,
+        env=service.rendered.environment() | named,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(PASSED, done.stdout)
+    assert service.url in report.read_text()
 
 
 def test_a_service_that_is_gone_is_one_line(rendered_service: Rendered) -> None:

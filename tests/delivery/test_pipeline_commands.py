@@ -27,6 +27,7 @@ HOSTED = {
 """What needs a service that is not here. A test holds the list exact."""
 ELSEWHERE = {
     "make check": "live/test_combinations.py",
+    "make load": "delivery/test_load.py",
     "make test": "live/test_combinations.py",
 }
 """What another test runs."""
@@ -56,7 +57,7 @@ def test_both_providers_do_all_that_a_change_a_release_and_a_week_need(ci: str, 
     assert not {command for command in found - wanted if command.startswith("make ")}
     without = commands(rendered(ci=ci, extensions=[], delivery=[], database="sqlite"))
     assert without == found & (
-        {*HOSTED, *ELSEWHERE, *MADE, UPDATE, "uv cache prune --ci"} - {"make image", "make drill"}
+        {*HOSTED, *ELSEWHERE, *MADE, UPDATE, "uv cache prune --ci"} - {"make image", "make drill", "make load"}
     )
 
 
@@ -132,17 +133,29 @@ def test_a_release_pushes_scans_and_only_then_names_the_version(ci: str, rendere
     path = root / (".github/workflows/docker.yml" if ci == "github" else ".gitlab/docker.yml")
     every_job = jobs(path)
     if ci == "github":
-        blocks = [step["run"] for step in every_job["release"]["steps"] if "run" in step]
-        uses = [step.get("uses", "run").partition("@")[0] for step in every_job["release"]["steps"]]
-        assert uses.index("aquasecurity/trivy-action") < uses.index("actions/attest-build-provenance") < len(uses) - 1
+        steps = every_job["release"]["steps"]
+        blocks = [step["run"] for step in steps if "run" in step]
+        uses = [step.get("uses", "run").partition("@")[0] for step in steps]
+        rest = [use.rpartition("/")[2] for use in uses[uses.index("aquasecurity/trivy-action") :]]
+        assert rest == [*["trivy-action"] * 2, *["attest-build-provenance"] * 2, "run", "run"]
+        pushed = ["${{ steps.push.outputs.image }}", "${{ steps.push-ops.outputs.image }}"]
+        assert [step["with"]["image-ref"] for step in steps if "trivy" in step.get("uses", "")] == pushed
+        assert [step["env"]["IMAGE"] for step in steps[-2:]] == pushed[::-1]
     else:
         blocks = [
             *every_job[".engine"]["before_script"],
             *every_job["build"]["script"],
             *every_job["release"]["script"],
         ]
-        assert every_job["scan"]["script"][0].startswith("trivy image ")
-        assert "--exit-code 1" in every_job["scan"]["script"][0]
+        assert [scan.rpartition("/")[2] for scan in every_job["scan"]["script"]] == [
+            'my-service:sha-$CI_COMMIT_SHA"',
+            'my-service-ops:sha-$CI_COMMIT_SHA"',
+        ]
+        for scan in every_job["scan"]["script"]:
+            assert scan.startswith("trivy image ")
+            assert "--exit-code 1" in scan
+    # GitLab's registry has what is below a project alone, so an image beside the first needs a name of its own.
+    name = "ghcr.io/ada/orders" if ci == "github" else "ghcr.io/ada/orders/my-service"
     variables = {
         "LOG": str(log),
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
@@ -156,17 +169,23 @@ def test_a_release_pushes_scans_and_only_then_names_the_version(ci: str, rendere
         "CI_REGISTRY": "ghcr.io",
         "CI_REGISTRY_USER": "ada",
         "CI_REGISTRY_IMAGE": "ghcr.io/ada/orders",
-        "IMAGE": "ghcr.io/ada/orders@sha256:abc" if ci == "github" else "ghcr.io/ada/orders:sha-123",
+        "IMAGE": f"{name}@sha256:abc" if ci == "github" else f"{name}:sha-123",
     }
     secret = {"TOKEN": "hush", "CI_REGISTRY_PASSWORD": "hush"}
+    if ci == "github":
+        blocks[-2] = f"IMAGE={name}-ops@sha256:abc\n{blocks[-2]}"  # as its `env` says
     for block in blocks:
         run = ["bash", "-euo", "pipefail", "-c", block]
         subprocess.run(run, cwd=tmp_path, env=clean() | variables | secret, check=True)
     said = log.read_text().splitlines()
     assert said[0] == "hush"
     assert "hush" not in "".join(said[1:])
-    assert any("--push" in line and "--tag ghcr.io/ada/orders:sha-123" in line for line in said)
-    assert said[-1] == f"buildx imagetools create --tag ghcr.io/ada/orders:1.2.0 {variables['IMAGE']}"
+    for image, target in ((name, ""), (f"{name}-ops", "--target ops")):
+        (built,) = [line for line in said if "--push" in line and f"--tag {image}:sha-123" in line]
+        assert target in built
+    assert said[-1] == f"buildx imagetools create --tag {name}:1.2.0 {variables['IMAGE']}"
+    assert said[-2].startswith(f"buildx imagetools create --tag {name}-ops:1.2.0 ")
     if ci == "github":
         output = (tmp_path / "output").read_text()
-        assert output == "name=ghcr.io/ada/orders\ndigest=sha256:abc\nimage=ghcr.io/ada/orders@sha256:abc\n"
+        for image in (name, f"{name}-ops"):
+            assert f"name={image}\ndigest=sha256:abc\nimage={image}@sha256:abc\n" in output

@@ -13,6 +13,8 @@ from tests.delivery.tools import tool
 from tests.live.environment import DEFAULT, interpreter
 from tests.live.service import BOUND, ORDERS, order
 
+OTHERS = {"my-service-frontend.service", "my-service-frontend.timer", "my-service-two@.service", "my-services.timer"}
+"""Units of somebody else."""
 LIFE = pytest.mark.xdist_group("systemd")
 NEXT = '''"""Add notes."""
 
@@ -48,6 +50,9 @@ def installed(rendered: Render, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("machine")
     with Machine(folder / "root", checkout(rendered(**PLAIN), folder / "checkout")) as found:
         found.settings(LIFECYCLE__DRAIN="0")
+        found.units.mkdir(parents=True)
+        for unit in OTHERS:
+            (found.units / unit).write_text("[Service]\nExecStart=/bin/true\n")
         found.install("--domain", "localhost")
         yield found
 
@@ -78,9 +83,11 @@ def test_it_serves_and_another_run_changes_only_what_has_changed(installed: Mach
     assert "nothing has changed" in installed.install()
     assert (installed.pids(), restarts(installed)) == (running, [])
 
-    installed.settings(LIFECYCLE__DRAIN="0", SERVICE__VERSION="9.9.9")
+    installed.settings(LIFECYCLE__DRAIN="0", SERVICE__VERSION="9.9.9", PROXY_TIMEOUT="50", SERVICE__NAME="shop")
     installed.secret("HEALTH__KEY", "a key that operators have")
     installed.install()
+    proxy = (installed.units / "caddy.service.d/my-service.conf").read_text().splitlines()
+    assert proxy[2:] == ["TimeoutStopSec=40", "Environment=DOMAIN=localhost", "Environment=PROXY_TIMEOUT=50"]
     assert versions(installed) == ("9.9.9", "9.9.9")
     assert installed.release() == first
     outside = {"X-Forwarded-For": "203.0.113.9", "X-Health-Key": "a key that operators have"}
@@ -129,7 +136,7 @@ def test_an_upgrade_can_be_taken_back_and_the_service_be_removed(installed: Mach
     installed.install("--uninstall")
     assert installed.pids() == {}
     assert not installed.home.exists()
-    assert not [path for path in installed.units.rglob("*") if path.is_file()]
+    assert {path.name for path in installed.units.rglob("*") if path.is_file()} == OTHERS
     assert (installed.etc / "settings.env").exists()
     assert (installed.root / "var/lib/my-service/service.db").exists()
 

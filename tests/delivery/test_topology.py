@@ -3,23 +3,27 @@
 import os
 import signal
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.conftest import Render
-from tests.delivery.machine import Machine, checkout
+from tests.delivery.callers import calling, command
+from tests.delivery.machine import Machine, checkout, until
 from tests.delivery.production import Production, monitoring, proxy
 from tests.delivery.traffic import Traffic
 from tests.extensions import valkey
 from tests.live import postgres
+from tests.live.environment import clean
 from tests.live.service import BOUND, ORDERS, free_port, order
 
 pytestmark = pytest.mark.xdist_group("topology")
-ANSWERS: dict[str, Any] = {"preset": "production", "database": "postgres", "delivery": ["systemd"]}
+ANSWERS: dict[str, Any] = {"preset": "production", "database": "postgres", "delivery": ["systemd", "load_tests"]}
 PROBLEM = "application/problem+json"
 SPOOFED = {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
 HOME = "127.0.0.2"
@@ -43,14 +47,14 @@ def production(rendered: Render, tmp_path_factory: pytest.TempPathFactory) -> It
         machine.install("--domain", "localhost")
         port = free_port()
         stack.enter_context(proxy(machine, port))
-        trusted = machine.root / "caddy/caddy/pki/authorities/local/root.crt"
-        context = ssl.create_default_context(cafile=str(trusted))
+        authority = machine.root / "caddy/caddy/pki/authorities/local/root.crt"
+        context = ssl.create_default_context(cafile=str(authority))
         prometheus = stack.enter_context(monitoring(machine, folder))
         transport = httpx2.HTTPTransport(verify=context, local_address=HOME)
         http = stack.enter_context(
             httpx2.Client(base_url=f"https://localhost:{port}", transport=transport, timeout=BOUND)
         )
-        yield Production(machine, port, context, prometheus, http)
+        yield Production(machine, port, authority, context, prometheus, http)
 
 
 def test_callers_keep_their_address_and_their_correlation_id(production: Production) -> None:
@@ -80,6 +84,7 @@ def test_what_is_for_operators_is_not_there_from_outside(production: Production)
         answer = production.http.get(path, headers={"X-Correlation-ID": "caller-0002", "X-Forwarded-For": "127.0.0.1"})
         assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM), path
         assert (answer.json()["status"], answer.json()["code"]) == (404, "not_found")
+        assert {"server", "via"}.isdisjoint(answer.headers)
         assert answer.json()["correlation_id"] == answer.headers["x-correlation-id"] == "caller-0002"
     for probe in ("live", "ready", "startup"):
         assert production.http.get(f"/health/{probe}").status_code == 200
@@ -138,6 +143,36 @@ def test_an_upgrade_under_load_fails_no_request(production: Production) -> None:
     assert traffic.done >= 1000
     for where in traffic.placed[:: len(traffic.placed) // 50 + 1]:
         assert production.http.get(where).status_code == 200
+
+
+@pytest.mark.timeout(240)
+def test_a_rolling_restart_under_the_shipped_load_test_fails_no_request(production: Production, tmp_path: Path) -> None:
+    machine = production.machine
+    # uv fetches locust as long as it asks the world with the world's certificates.
+    subprocess.run(command(version=""), cwd=machine.checkout, env=clean(), check=True, capture_output=True)
+    environment = clean() | {"SSL_CERT_FILE": str(production.authority), "UV_OFFLINE": "1"}
+    small: dict[str, Any] = {"users": 4, "run_time": "200s", "min_rate": 1, "max_p95": 10000}
+    before, orders = machine.pids(), placed(production)
+    with calling(machine.checkout, environment, tmp_path / "load.log", host=production.url, **small) as callers:
+        until(True, lambda: placed(production) > orders + small["users"])
+        with (machine.etc / "settings.env").open("a") as settings:
+            settings.write("LOG__LEVEL=INFO\n")
+        said = machine.install()
+        orders = placed(production)
+        until(True, lambda: placed(production) > orders)
+        found = callers.stop()
+    assert "my-service@8000 is up\nmy-service: my-service@8001 is up" in said
+    assert not set(machine.pids().values()) & set(before.values())
+    assert found.failed == 0
+    assert found.requests >= 200
+    report = (machine.checkout / "var/load/report.html").read_text()
+    assert "/api/v1/orders/{order_id}" in report
+    assert '"host": "' + production.url in report
+
+
+def placed(production: Production) -> int:
+    """How many orders there are."""
+    return int(production.http.get(ORDERS, params={"size": 1}).json()["total"])
 
 
 @pytest.mark.timeout(120)

@@ -43,7 +43,7 @@ def shell(tmp_path: Path) -> Shell:
             check=False,
             timeout=timeout,
         )
-        assert done.returncode == status, f"{command}\n{done.stdout}"
+        assert done.returncode == status, f"{command}\n{done.stdout[-4000:]}"
         return done.stdout
 
     return run

@@ -121,7 +121,7 @@ OF_AN_EXTENSION = {
     },
     "docker": {
         "the container is not ready": "delivery/test_image::test_the_health_check_fails_while_the_service_is_not_ready",
-        "the container is replaced": "delivery/test_docker_production::"
+        "the container is replaced": "delivery/test_docker_proxy::"
         "test_the_proxy_waits_for_the_service_tells_who_calls_and_hides_what_is_for_operators",
         "a secret or the domain is missing at the start": "delivery/test_docker_production::"
         "test_a_missing_secret_and_a_missing_lock_file_are_one_line",

@@ -37,6 +37,16 @@ TESTED = {
     "make deploy name=production": (
         "delivery/test_kubernetes_deploying::test_the_database_is_migrated_before_anything_is_rolled_out"
     ),
+    **dict.fromkeys(
+        (
+            "sudo systemctl start my-service-backups",
+            "sudo systemctl start my-service-drill",
+            "sudo systemctl stop my-service@8000 my-service@8001 my-service-worker",
+            "sudo systemctl start my-service-restore@newest",
+            "sudo systemctl restart my-service-migrate my-service@8000 my-service@8001 my-service-worker",
+        ),
+        "delivery/test_systemd_backups::test_backups_begin_with_the_installation_and_are_restored_as_the_page_says",
+    ),
     "python -m ops backup": "delivery/test_backups::test_each_command_of_the_page_does_what_it_says",
     "python -m ops drill": "delivery/test_backups::test_each_command_of_the_page_does_what_it_says",
     "python -m ops key": "delivery/test_backups::test_each_command_of_the_page_does_what_it_says",
@@ -58,6 +68,17 @@ TESTED = {
     "pgbackrest --stanza=my-service check": "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
     "pgbackrest --stanza=my-service info": "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
     "pgbackrest --stanza=my-service stanza-create": "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
+    "kubectl create job restore --from=cronjob/my-service-restore --namespace=my-service-production": (
+        "delivery/test_kubernetes_restore::test_the_jobs_that_the_page_makes_restore_and_list"
+    ),
+    (
+        "kubectl create job list --from=cronjob/my-service-backup --dry-run=client --output=yaml"
+        " --namespace=my-service-production | sed 's/- backup$/- list/' | kubectl create --filename=-"
+    ): "delivery/test_kubernetes_restore::test_the_jobs_that_the_page_makes_restore_and_list",
+    (
+        "kubectl create job restore --from=cronjob/my-service-restore --dry-run=client --output=yaml"
+        ' --namespace=my-service-production | sed "s/- newest$/- $ID/" | kubectl create --filename=-'
+    ): "delivery/test_kubernetes_restore::test_the_jobs_that_the_page_makes_restore_and_list",
     "make secrets": (
         "delivery/test_docker_production::test_secrets_are_random_closed_to_others_and_never_written_over"
     ),
@@ -69,7 +90,19 @@ TESTED = {
 HOSTED = {
     "echo DOMAIN=api.example.com >>.env": "a name that leads to the machine",
     "make production": "a container engine and a registry",
+    "make image": "a container engine",
+    "docker compose --file compose.production.yaml exec app alembic downgrade -1": "a container engine",
+    (
+        "docker run --rm my-service-ops:production python -m ops key"
+        " | install --mode=444 /dev/stdin secrets/BACKUPS__KEY"
+    ): "a container engine",
+    (
+        "docker compose --file compose.production.yaml exec --user postgres postgres psql"
+        " --command 'ALTER ROLE service CREATEDB'"
+    ): "a container engine",
+    "install --mode=444 /dev/stdin secrets/HEALTH__KEY": "somebody who types the secret",
     "cp ops/kubernetes/secrets.env.example deploy/production/secrets.env": "somebody who fills in the secrets",
+    "cp ops/kubernetes/backups.env.example deploy/production/backups.env": "somebody who fills in the secrets",
     (
         'export LITESTREAM_DATABASE="$PWD/var/service.db" LITESTREAM_REPLICA="file:///srv/replica"'
         ' LITESTREAM_ENDPOINT=""'
@@ -87,7 +120,24 @@ HOSTED = {
         "kubectl create secret generic my-service --namespace=my-service-production"
         " --from-env-file=deploy/production/secrets.env"
     ): "a cluster",
-    "kubectl rollout undo deployment/my-service --namespace=my-service-production": "a cluster",
+    (
+        "kubectl create secret generic my-service-backups --namespace=my-service-production"
+        " --from-env-file=deploy/production/backups.env"
+    ): "a cluster",
+    (
+        "kubectl rollout undo deployment/my-service deployment/my-service-worker --namespace=my-service-production"
+    ): "a cluster",
+    (
+        "kubectl scale deployment/my-service deployment/my-service-worker --replicas=0"
+        " --namespace=my-service-production"
+    ): "a cluster",
+    (
+        "kubectl scale deployment/my-service deployment/my-service-worker --replicas=1"
+        " --namespace=my-service-production"
+    ): "a cluster",
+    "kubectl logs job/restore --follow --namespace=my-service-production": "a cluster",
+    "kubectl logs job/list --namespace=my-service-production": "a cluster",
+    "kubectl delete job restore --namespace=my-service-production": "a cluster",
     "kubectl exec deployment/my-service --namespace=my-service-production -- alembic downgrade -1": "a cluster",
 }
 """What needs a cluster, a registry, a machine of one's own or a hosted service."""

@@ -12,7 +12,8 @@ from tests.manifests import REPOSITORY
 from tests.tree import CHOICES, CONFIGURATION, environment, texts
 
 MARKER = "stand below this line"
-NEVER_RENDERED = {"uv.lock", ".env", "local.mk", "compose.override.yaml", "deploy/"}
+COMPOSE = {"compose.override.yaml", "compose.production.override.yaml", "production.env"}
+NEVER_RENDERED = {"uv.lock", ".env", "local.mk", "deploy/", *COMPOSE}
 
 
 @pytest.fixture(params=CHOICES["database"])

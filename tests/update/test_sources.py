@@ -1,6 +1,7 @@
 """Where updates come from and go to: a checkout without tags, a URL, Windows' line ends, a larger repository."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,10 +84,7 @@ def test_a_machine_without_a_name_for_git_can_update(service: Made, monkeypatch:
 
 def test_a_service_in_a_folder_of_a_larger_repository_is_updated_there(fresh: Made, tmp_path: Path) -> None:
     root = tmp_path / "repository/services/orders"
-    root.mkdir(parents=True)
-    for name, (content, _) in files(fresh()).items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
+    shutil.copytree(fresh(), root, ignore=shutil.ignore_patterns(".git"))
     (tmp_path / "repository/README.md").write_text("mine\n")
     (root / "app/features/mine.py").write_text("mine\n")
     git(tmp_path / "repository", "init", "--quiet")

@@ -1,2 +1,3 @@
 random POSTGRES_PASSWORD
-write DATABASE__URL "postgresql+asyncpg://service:$(value POSTGRES_PASSWORD)@postgres:5432/service"
+random SERVICE_PASSWORD
+write DATABASE__URL "postgresql+asyncpg://service:$(value SERVICE_PASSWORD)@postgres:5432/service"

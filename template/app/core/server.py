@@ -32,7 +32,7 @@ class ServerSettings(Group):
     shared: Path | None = Field(
         None, description="The folder in which several processes share what they count; each start makes its own in it."
     )
-    shutdown_timeout: int = Field(25, ge=0, description="Seconds that requests have to finish when the service stops.")
+    shutdown_timeout: int = Field(30, ge=0, description="Seconds that requests have to finish when the service stops.")
 
 
 def run(settings: ServerSettings, *, reload: bool) -> None:

@@ -12,14 +12,16 @@ from app.core import engine as backend
 from app.core.engine import DatabaseSettings
 from app.core.settings import Settings
 from app.core.telemetry import QueryFinished, listening
+from tests.conftest import NewDatabase
 
 Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
-def shared_database_url(make_database: Callable[[], str]) -> str:
+def shared_database_url(new_database: NewDatabase) -> Iterator[str]:
     """One database for all tests of the core: a new one for each would be most of their time."""
-    return make_database()
+    with new_database() as url:
+        yield url
 
 
 @pytest.fixture

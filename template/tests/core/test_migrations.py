@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from app.core.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid
 from app.core.migrations import heads
 from app.core.settings import Settings
-from tests.conftest import Start
+from tests.conftest import NewDatabase, Start
 from tests.migrating import ROOT, alembic, environment
 
 REVISION = '''"""Something that can be made only once."""
@@ -48,7 +48,8 @@ for _ in range(int(copies)):
     if child == 0:
         for command in commands:
             main(argv=command.split())
-        sys.exit(0)
+        sys.stdout.flush()
+        os._exit(0)  # tidying up would copy all memory that it shares with the others
     children.append(child)
 sys.exit(sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
 """
@@ -67,24 +68,30 @@ def run(url: str, *commands: str, copies: int = 1) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.fixture
+def own_database_url(new_database: NewDatabase) -> Iterator[str]:
+    """One that no other test of the core shares."""
+    with new_database() as url:
+        yield url
+
+
 @pytest.mark.timeout(300)
-def test_the_chain_goes_up_down_and_up_and_agrees_with_the_models(make_database: Callable[[], str]) -> None:
-    said = run(make_database(), "downgrade base", "upgrade head", "check")
+def test_the_chain_goes_up_down_and_up_and_agrees_with_the_models(own_database_url: str) -> None:
+    said = run(own_database_url, "downgrade base", "upgrade head", "check")
     assert "No new upgrade operations detected" in said
 
 
 def test_a_command_does_not_read_the_settings_of_the_machine(
-    make_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    own_database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text("DATABASE__POOL_SIZE=many\n")
     monkeypatch.setenv("ENV_FILE", str(tmp_path / ".env"))
     monkeypatch.setenv("DATABASE__POOL_OVERFLOW", "many")
-    assert alembic(make_database(), "current").returncode == 0
+    assert alembic(own_database_url, "current").returncode == 0
 
 
 @pytest.mark.timeout(300)
-def test_ten_replicas_may_migrate_at_once(make_database: Callable[[], str], tmp_path: Path) -> None:
-    url = make_database()
+def test_ten_replicas_may_migrate_at_once(own_database_url: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("versions"))
     (tmp_path / "migrations" / "versions").mkdir()
     for revision, down in (("a", None), ("b", "a"), ("c", "b")):
@@ -92,15 +99,9 @@ def test_ten_replicas_may_migrate_at_once(make_database: Callable[[], str], tmp_
         (tmp_path / "migrations" / "versions" / f"{revision}.py").write_text(content)
     configuration = tmp_path / "alembic.ini"
     configuration.write_text(f"[alembic]\nscript_location = {tmp_path}/migrations\nprepend_sys_path = {ROOT}\n")
-    run(url, "downgrade base")
-    run(url, f"-c {configuration} upgrade head", copies=10)
-    assert "c (head)" in run(url, f"-c {configuration} current")
-
-
-@pytest.fixture
-def own_database_url(make_database: Callable[[], str]) -> str:
-    """One that no other test of the core shares."""
-    return make_database()
+    run(own_database_url, "downgrade base")
+    run(own_database_url, f"-c {configuration} upgrade head", copies=10)
+    assert "c (head)" in run(own_database_url, f"-c {configuration} current")
 
 
 async def test_the_service_refuses_a_database_of_another_revision(

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -10,13 +10,18 @@ from tests.migrating import migrate
 
 
 @contextmanager
-def databases(directory: Path) -> Iterator[Callable[[], str]]:
-    """Yields a function that makes a migrated database and returns its URL."""
+def databases(directory: Path) -> Iterator[Callable[[], AbstractContextManager[str]]]:
+    """Yields a function that opens a migrated database, as its URL."""
     migrated = directory / "migrated.db"
     migrate(f"sqlite+aiosqlite:///{migrated}")
     numbers = count(1)
 
-    def make() -> str:
-        return f"sqlite+aiosqlite:///{shutil.copy(migrated, directory / f'{next(numbers)}.db')}"
+    @contextmanager
+    def new() -> Iterator[str]:
+        file = directory / f"{next(numbers)}.db"
+        shutil.copy(migrated, file)
+        yield f"sqlite+aiosqlite:///{file}"
+        for path in directory.glob(f"{file.name}*"):  # and what SQLite keeps beside it
+            path.unlink()
 
-    yield make
+    yield new

@@ -31,9 +31,10 @@ class Run:
         self.arguments = arguments
         self.settings = settings
         self.mine = settings.of(BackupsSettings)
+        self.service = settings.of(ServiceSettings).name
         self.directory = Directory(self.mine.directory, making.key_of(self.mine))
         path = self.mine.metrics or self.mine.directory / "backups.prom"
-        self.metrics = Metrics(path, settings.of(ServiceSettings).name)
+        self.metrics = Metrics(path, self.service)
 
     def backup(self) -> None:
         """Make one, check it, send it, prune."""
@@ -57,21 +58,19 @@ class Run:
 
     def _prune(self) -> None:
         for place in making.everywhere(self.mine, self.directory):
-            making.prune(place, self.mine)
+            making.prune(place, self.mine, self.service)
 
     def list(self) -> None:
         """Show all that there is, newest first."""
         found: dict[str, list[str]] = {}
         lines: dict[str, str] = {}
         for place in making.everywhere(self.mine, self.directory):
-            for backup_id in place.ids():
+            for backup_id, manifest in making.of_service(place, self.service):
                 found.setdefault(backup_id, []).append(place.name)
                 if backup_id in lines:
                     continue
-                try:
-                    manifest = place.manifest(backup_id)
-                except BackupRefused as error:
-                    lines[backup_id] = str(error)
+                if isinstance(manifest, BackupRefused):
+                    lines[backup_id] = str(manifest)
                     continue
                 locked = "encrypted" if manifest.key else "plain"
                 lines[backup_id] = (
@@ -81,16 +80,27 @@ class Run:
         for backup_id in sorted(lines, reverse=True):
             say(f"{backup_id}  {lines[backup_id]}  {', '.join(found[backup_id])}")
         if not lines:
-            say("there is no backup yet: make one with `python -m ops backup`")
+            say(restoring.NONE_YET.format(self.service))
 
     def verify(self) -> None:
-        """Read backups whole."""
+        """Read backups whole; of all of them, those behind one that is refused too."""
+        refused: list[BackupRefused] = []
         with self.directory.alone():
-            ids = self.directory.ids() if self.arguments.all else [self.arguments.id]
+            ids = [self.arguments.id]
+            if self.arguments.all:
+                ids = [backup_id for backup_id, _ in making.of_service(self.directory, self.service)]
             for backup_id in ids:
-                with restoring.fetched(self.settings, self.directory, backup_id) as (manifest, folder):
-                    making.verify(self.settings, self.directory, manifest, folder)
-                    say(f"{manifest.id} is whole: {manifest.rows} rows in {len(manifest.tables)} tables")
+                try:
+                    self._verify(backup_id)
+                except BackupRefused as error:
+                    refused.append(error)
+        if refused:
+            raise BackupRefused(*refused)
+
+    def _verify(self, backup_id: str) -> None:
+        with restoring.fetched(self.settings, self.directory, backup_id) as (manifest, folder):
+            making.verify(self.settings, self.directory, manifest, folder)
+            say(f"{manifest.id} is whole: {manifest.rows} rows in {len(manifest.tables)} tables")
 
     def restore(self) -> None:
         """Put one in the place of what is there."""
@@ -146,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationInvalid as error:
         status = _refuse(2, *error.mistakes)
     except BackupError as error:
-        status = _refuse(error.status, str(error))
+        status = _refuse(error.status, *map(str, error.args))
     except KeyboardInterrupt:
         status = _refuse(130, "interrupted")
     if run and asked.command in {"backup", "drill", "verify", "prune"}:

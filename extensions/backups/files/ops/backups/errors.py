@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 class BackupError(Exception):
-    """Something that is said in one line."""
+    """Something that is said in one line, or in one for each of several."""
 
     status = 1
 
 
 class BackupRefused(BackupError):
-    """The backup is damaged or changed, was made with another key, or is of another version."""
+    """The backup is damaged or changed, was made with another key, or is of another version or service."""
 
     status = 3
 

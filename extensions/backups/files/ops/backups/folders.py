@@ -1,6 +1,7 @@
 """Folders and files that are backed up with the database: as a tar, and put back as a whole."""
 
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -10,9 +11,13 @@ from threading import Thread
 from typing import IO
 
 from ops.backups.errors import BackupRefused, DiskFailed, disk
+from ops.backups.mounts import is_held
 from ops.backups.sealing import BLOCK, Target
 
 CONTENT = "content"
+RESTORING = ".restoring"
+ASIDE = re.compile(r"\.restoring|\.before-\d{14}|lost\+found")
+"""What a mount point has besides what belongs to it: of this tool, and of the file system."""
 
 
 class Beside(Thread):
@@ -68,22 +73,36 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
             return
         if entry.isdir():
             archive.addfile(entry)
-            for below in sorted(path.iterdir()):
+            for below in _entries(path) if name == CONTENT else sorted(path.iterdir()):
                 _add(archive, below, f"{name}/{below.name}")
     except FileNotFoundError:
         return
 
 
+def _entries(path: Path) -> list[Path]:
+    found = path.iterdir() if path.is_dir() else ()
+    return sorted(entry for entry in found if not ASIDE.fullmatch(entry.name))
+
+
 class Unpacked:
-    """What a tar has, beside the place that it will take."""
+    """What a tar has, beside the place that it will take. A folder that cannot be renamed has it within, hidden."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.beside = path.with_name(f"{path.name}.restoring")
+        self.within = is_held(path)
+        self.beside = path / RESTORING if self.within else path.with_name(f"{path.name}{RESTORING}")
+        self.kept = self.beside
+        self._renamed: list[tuple[Path, Path]] = []
 
     @contextmanager
     def target(self) -> Iterator[Target]:
-        """Give the tar to this."""
+        """Give the tar to this.
+
+        Raises:
+            DiskFailed: it cannot be unpacked there.
+            BackupRefused: it is no tar, or leads out of its folder.
+        """
+        self._must_be_no_file(self.path)
         reading, writing = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
 
         def unpack() -> None:
@@ -102,17 +121,63 @@ class Unpacked:
             work.done()
         except tarfile.TarError as error:
             raise BackupRefused(f"{self.path}: its archive cannot be unpacked: {error}") from None
+        self._must_be_no_file(self.beside / CONTENT)
+
+    def _must_be_no_file(self, path: Path) -> None:
+        if self.within and path.is_file():
+            raise DiskFailed(
+                f"{self.path} cannot be renamed, and is a file, here or in the backup: mount and name its folder; "
+                "nothing was changed"
+            )
 
     def swap(self, stamp: str) -> Path | None:
-        """Take the place; what was there is kept under the name that is returned."""
-        kept = self.path.with_name(f"{self.path.name}.before-{stamp}")
-        with disk(self.path):
-            there = self.path.exists()
-            if there:
-                self.path.rename(kept)
-            if (self.beside / CONTENT).exists():
-                (self.beside / CONTENT).rename(self.path)
-        return kept if there else None
+        """Take the place; what was there is kept under the name that is returned.
+
+        Raises:
+            DiskFailed: it cannot be taken, and `undo` is to bring back what was there.
+        """
+        name = f".before-{stamp}"
+        self.kept = self.path / name if self.within else self.path.with_name(f"{self.path.name}{name}")
+        try:
+            old, new = self._renames(self.beside / CONTENT)
+            if self.within and old:
+                self.kept.mkdir()
+            for source, target in [*old, *new]:
+                source.rename(target)
+                self._renamed.append((source, target))
+        except OSError as error:
+            raise DiskFailed(
+                f"{self.path}: {error.strerror or error}: it cannot change places with what was restored; "
+                "nothing was changed"
+            ) from error
+        return self.kept if old else None
+
+    def _renames(self, content: Path) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
+        """What goes where: first what is there, then what was restored."""
+        if self.within:
+            old = [(entry, self.kept / entry.name) for entry in _entries(self.path)]
+            return old, [(entry, self.path / entry.name) for entry in _entries(content)]
+        old = [(self.path, self.kept)] if self.path.exists() else []
+        return old, [(content, self.path)] if content.exists() else []
+
+    def undo(self) -> None:
+        """Bring back what was there before `swap`, as far as that came.
+
+        Raises:
+            DiskFailed: it is where the message says.
+        """
+        try:
+            while self._renamed:
+                source, target = self._renamed[-1]
+                target.rename(source)
+                self._renamed.pop()
+            if self.within:
+                with suppress(OSError):  # what has something in it is not of this run
+                    self.kept.rmdir()
+        except OSError as error:
+            raise DiskFailed(
+                f"{self.path}: {error.strerror or error}: what was there could not be put back: it is in {self.kept}"
+            ) from error
 
     def discard(self) -> None:
         """Leave nothing beside."""

@@ -1,7 +1,7 @@
 """Makes a backup: dump, compress, encrypt, describe, check, keep, send, and prune what is old."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -112,18 +112,30 @@ def send(manifest: Manifest, directory: Directory, settings: BackupsSettings, te
     return there
 
 
-def prune(place: Place, settings: BackupsSettings, tell: Say = say) -> list[str]:
-    """Delete what is old, unless nothing that can be restored would stay.
+def of_service(place: Place, service: str) -> Iterator[tuple[str, Manifest | BackupRefused]]:
+    """The backups of a service, newest first; where nobody can read whose one is, with the reason for its manifest."""
+    for backup_id in reversed(place.ids()):
+        try:
+            manifest = place.manifest(backup_id)
+        except BackupRefused as error:
+            yield backup_id, error
+            continue
+        if manifest.service == service:
+            yield backup_id, manifest
+
+
+def prune(place: Place, settings: BackupsSettings, service: str, tell: Say = say) -> list[str]:
+    """Delete what is old of a service, unless nothing that can be restored would stay.
 
     Raises:
         LastGoodBackup: nothing would; nothing was deleted.
     """
     known: dict[str, Manifest] = {}
-    for backup_id in place.ids():
-        try:
-            known[backup_id] = place.manifest(backup_id)
-        except BackupRefused as error:
-            tell(f"{error}: left where it is, in {place.name}")
+    for backup_id, manifest in of_service(place, service):
+        if isinstance(manifest, BackupRefused):
+            tell(f"{manifest}: left where it is, in {place.name}")
+        else:
+            known[backup_id] = manifest
     kept = staying({backup_id: manifest.time for backup_id, manifest in known.items()}, settings)
     going = sorted(set(known) - kept)
     if going and not any(place.good(known[backup_id]) for backup_id in sorted(kept, reverse=True)):

@@ -11,17 +11,19 @@ from alembic.script import ScriptDirectory
 
 from app.core import migrations
 from app.core.engine import DatabaseSettings
+from app.core.service import ServiceSettings
 from app.core.settings import Settings
 from ops.backups import database, folders
 from ops.backups.errors import BackupRefused, BackupUnknown
 from ops.backups.local import Directory
-from ops.backups.making import everywhere
+from ops.backups.making import everywhere, of_service
 from ops.backups.manifest import ID, NAME, Manifest, compare
 from ops.backups.sealing import check_key, check_sums, unseal
 from ops.backups.settings import BackupsSettings
 from ops.backups.stores import Store
 
 NEWEST = "newest"
+NONE_YET = "there is no backup yet of {}: make one with `python -m ops backup`"
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,20 @@ def fetched(settings: Settings, directory: Directory, backup_id: str) -> Iterato
 
     Raises:
         BackupUnknown: it is nowhere.
+        BackupRefused: it is of another service.
     """
-    mine = settings.of(BackupsSettings)
+    mine, service = settings.of(BackupsSettings), settings.of(ServiceSettings).name
     if backup_id == NEWEST:
-        backup_id = newest(mine, directory)
+        backup_id = newest(mine, directory, service)
     for place in everywhere(mine, directory) if ID.fullmatch(backup_id) else ():
         if backup_id not in place.ids():
             continue
         manifest = place.manifest(backup_id)
+        if manifest.service != service:
+            raise BackupRefused(
+                f"backup {backup_id} is of the service {manifest.service}, and this one is {service}: "
+                f"to use it all the same, run this once with SERVICE__NAME={manifest.service}"
+            )
         if isinstance(place, Store):
             check_key(manifest, directory.key)
             with directory.work("fetch") as work:
@@ -61,16 +69,16 @@ def fetched(settings: Settings, directory: Directory, backup_id: str) -> Iterato
     raise BackupUnknown(f"there is no backup {backup_id[:60]!r}: `python -m ops list` shows those that there are")
 
 
-def newest(settings: BackupsSettings, directory: Directory) -> str:
-    """The newest id of all places; the stores are asked only where this machine has none.
+def newest(settings: BackupsSettings, directory: Directory, service: str) -> str:
+    """The newest id of a service in all places; the stores are asked only where this machine has none.
 
     Raises:
         BackupUnknown: there is no backup at all.
     """
     for place in everywhere(settings, directory):
-        if ids := place.ids():
-            return max(ids)
-    raise BackupUnknown("there is no backup yet: make one with `python -m ops backup`")
+        for backup_id, _ in of_service(place, service):
+            return backup_id
+    raise BackupUnknown(NONE_YET.format(service))
 
 
 def check(settings: Settings, directory: Directory, manifest: Manifest, folder: Path) -> None:
@@ -123,18 +131,25 @@ def restored(
 
 
 def restore(settings: Settings, directory: Directory, manifest: Manifest, folder: Path) -> list[str]:
-    """Put a checked backup in the place of what is there. Returns the names under which that is kept.
+    """Put a checked backup in the place of what is there, or leave all as it was. Returns the names of what is kept.
 
     Raises:
         InUse: the service runs.
+        DiskFailed: a folder cannot be replaced.
     """
     where = settings.of(DatabaseSettings)
     database.refuse_running(where)
     stamp = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
     with restored(settings, directory, manifest, folder) as (copy, unpacked):
         database.refuse_running(where)  # it may have been started meanwhile
-        kept = [copy.swap(stamp), *(str(place.swap(stamp) or "") for place in unpacked)]
-    return [name for name in kept if name]
+        with ExitStack() as back:
+            aside = []
+            for place in unpacked:
+                back.callback(place.undo)
+                aside.append(place.swap(stamp))
+            kept = [copy.swap(stamp), *aside]  # the database in one step, and the last: nothing can fail behind it
+            back.pop_all()
+    return [str(name) for name in kept if name]
 
 
 def drill(settings: Settings, directory: Directory, backup_id: str) -> Drilled:

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from app.core.service import ServiceSettings
 from app.core.settings import CommaSeparated, Group
 from ops.backups.sealing import Key
 
@@ -42,7 +43,11 @@ class BackupsSettings(Group):
         None, description="The file that metrics are written to; unset: `backups.prom` in the folder."
     )
     timeout: float = Field(60.0, gt=0, description="Seconds that one request to a store may take.")
-    prefix: str = Field("backups/", pattern=r"^([\w.-]+/)*$", description="What names in the buckets begin with.")
+    prefix: str = Field(
+        default_factory=lambda: f"backups/{ServiceSettings().name}/",
+        pattern=r"^([\w.-]+/)*$",
+        description="What names in the buckets begin with; unset: `backups/` and the name in pyproject.toml.",
+    )
     bucket: Text = Field(None, description="The bucket of an S3-compatible store for copies; unset: none are sent.")
     endpoint: Text = URL
     region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")

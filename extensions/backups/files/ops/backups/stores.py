@@ -66,8 +66,8 @@ class Store:
         """The backups that are there whole, oldest first."""
         with self._told():
             found = [entry["path"] for page in obstore.list(self.store, self.prefix) for entry in page]
-        manifests = (path.split("/")[-2] for path in found if path.endswith(f"/{NAME}"))
-        return sorted(backup_id for backup_id in manifests if ID.fullmatch(backup_id))
+        names = (path.removeprefix(self.prefix).split("/") for path in found)
+        return sorted(name[0] for name in names if ID.fullmatch(name[0]) and name[1:] == [NAME])
 
     def manifest(self, backup_id: str) -> Manifest:
         """What is known of one.

@@ -105,6 +105,18 @@ def test_what_is_not_as_it_was_made_is_refused_before_anything_is_touched(
     assert notes(filled) == before
 
 
+def test_all_are_verified_even_where_some_cannot_be_restored(ops: Ops, tmp_path: Path) -> None:
+    for _ in range(3):
+        assert ops("backup").status == 0
+    good, *wrong = kept(tmp_path)
+    changed(wrong[0])
+    unreadable(wrong[1])
+    said = ops("verify", "--all")
+    assert (said.status, said.out.count("is whole"), said.error.count("\n")) == (3, 1, 2), said
+    assert good.name in said.out
+    assert all(folder.name in said.error for folder in wrong)
+
+
 def test_a_wrong_key_and_no_key_are_refused_by_name(ops: Ops, filled: str, tmp_path: Path) -> None:
     ops("backup")
     (folder,) = kept(tmp_path)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copytree
 
+import pytest
+
 from ops.backups.retention import staying
 from ops.backups.settings import BackupsSettings
 from tests.ops.conftest import Ops, kept
@@ -52,3 +54,21 @@ def test_what_is_old_goes_unless_nothing_good_would_stay(ops: Ops, tmp_path: Pat
     (newest / "database.gz").write_bytes(whole)
     assert ops("prune", **few).out == f"deleted {old.name} (here)\n"
     assert kept(tmp_path) == [newest]
+
+
+def test_backups_of_another_service_are_left_alone(ops: Ops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"KEY": "", "KEEP_DAILY": "1", "KEEP_WEEKLY": "0", "KEEP_MONTHLY": "0"}
+    monkeypatch.setenv("SERVICE__NAME", "billing")
+    assert ops("backup", **few).status == 0
+    (theirs,) = kept(tmp_path)
+    old = aged(theirs, 40)
+    monkeypatch.delenv("SERVICE__NAME")
+    assert "no backup yet of " in ops("list", **few).out
+    assert [ops(command, **few).status for command in ("verify", "drill", "restore")] == [4, 4, 4]
+    made = ops("backup", **few)
+    assert (made.status, "deleted" in made.out, ops("verify", "--all", **few).out.count("is whole")) == (0, False, 1)
+    assert {old, theirs} < set(kept(tmp_path))
+    refused = ops("restore", theirs.name, "--yes", **few)
+    assert (refused.status, refused.error.count("\n"), "SERVICE__NAME=billing" in refused.error) == (3, 1, True)
+    monkeypatch.setenv("SERVICE__NAME", "billing")
+    assert ops("restore", theirs.name, "--yes", **few).status == 0

@@ -7,6 +7,7 @@ import obstore
 import pytest
 
 from app.core.errors import ConfigurationInvalid
+from app.core.service import ServiceSettings
 from app.core.settings import load
 from app.main import GROUPS
 from ops.backups.sealing import Key
@@ -82,6 +83,14 @@ def test_old_copies_go_too(ops: Ops, store: Store, tmp_path: Path) -> None:
     pruned = ops("prune", **few)
     assert (pruned.status, pruned.out.count(f"deleted {old.name}")) == (0, 3), pruned
     assert [place.ids() for place in stores(settings(store))] == [[newest.name]] * 2
+
+
+def test_each_service_has_a_prefix_of_its_own_and_what_lies_below_another_is_not_seen(ops: Ops, store: Store) -> None:
+    assert BackupsSettings().prefix == f"backups/{ServiceSettings().name}/"
+    below = {**store, "PREFIX": f"{store['PREFIX']}another/"}
+    assert ops("backup", **below).status == 0
+    assert [len(place.ids()) for place in stores(settings(below))] == [1, 1]
+    assert [place.ids() for place in stores(settings(store))] == [[], []]
 
 
 def test_settings_that_cannot_be_meant_are_named(ops: Ops) -> None:

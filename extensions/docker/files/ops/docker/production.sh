@@ -39,6 +39,12 @@ written() { # NAME
 }
 
 {% endif %}
+{% if gathered("secrets", 0, place="production") != gathered("secrets", 0) %}
+there() { # NAME: it may be empty
+    [ -e "secrets/$1" ] || fail "secrets/$1 is missing: \`make secrets\` writes it, for you to fill"
+}
+
+{% endif %}
 check() {
     domain=${DOMAIN:-$(sed -n 's/^DOMAIN=//p' .env 2>/dev/null | tail -n 1)}
     [ -n "$domain" ] || fail "DOMAIN is not set: put DOMAIN=api.example.com, the name of this machine, into .env"
@@ -51,6 +57,9 @@ check() {
 {% endfor %}
 {% for name in files.named | unique %}
     written {{ name }}
+{% endfor %}
+{% for line in gathered("secrets", 0, place="production").splitlines() if line.split("./secrets/")[1].rstrip("}") not in files.named %}
+    there {{ line.split("./secrets/")[1].rstrip("}") }}
 {% endfor %}
     [ -f uv.lock ] || fail "uv.lock is missing, and an image has exactly what it lists: \`make setup\` writes it"
 }

@@ -62,8 +62,6 @@ while (($#)); do
     shift
 done
 
-# --- what has to be there -------------------------------------------------------------------------------------------------
-
 has() { command -v "$1" >/dev/null 2>&1 || refuse "$1 is missing: $2"; }
 
 known_domain() { sed -n 's/^Environment=DOMAIN=//p' "$units/caddy.service.d/$name.conf" 2>/dev/null || true; }
@@ -82,10 +80,12 @@ look() {
     # Labels of letters, digits and inner hyphens (RFC 1123): no scheme, no port, no path.
     [[ ${#domain} -le 253 && $domain =~ ^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$ && ! $domain =~ ^[0-9.]+$ ]] ||
         refuse "--domain: $domain is no host name, it has to look like api.example.com"
-    local file
+    local file setting
     for file in "$etc"/secrets/*; do
         [[ ! -e $file || -s $file ]] || refuse "$file is empty: write the secret into it, or remove it"
     done
+    setting=$(sed -n 's/^\([A-Z_]*__PORT\)=.*/\1/p' "$etc/settings.env" 2>/dev/null | head -n 1) || true
+    [[ -z $setting ]] || refuse "$etc/settings.env: $setting would be the same for both instances, and the second never start: remove it"
 }
 
 # The settings as the service itself reads them, before anything is switched to it. Notes the revision that it needs, too.
@@ -116,8 +116,6 @@ with open(".revision", "w") as file:
 PYTHON
     )
 }
-
-# --- a release ------------------------------------------------------------------------------------------------------------
 
 parts=(app migrations ops alembic.ini pyproject.toml uv.lock)
 
@@ -166,8 +164,6 @@ needs_revision() {
     printf '%s' "${found:-base}"
 }
 
-# --- units ----------------------------------------------------------------------------------------------------------------
-
 # The name of a unit on this machine: app@.service is NAME@.service, and all others begin with NAME-.
 unit() {
     case $1 in
@@ -191,22 +187,41 @@ secrets() { # one line for each file: systemd hands them over, readable by nobod
     done
 }
 
+# Its units by name, timers first. Others may begin with the same word, and are nobody's to touch.
+laid() { cat "$home/units" 2>/dev/null || true; }
+
+discard() { # discard UNIT...
+    local old
+    for old; do
+        if [[ $old != *@.* ]]; then systemctl --quiet disable --now "$old" || true; fi # no instance of those is enabled here
+        rm -rf "${units:?}/$old" "$units/$old.d"
+    done
+}
+
+first=() # timers that this machine has not had before
+
 lay_units() { # lay_units RELEASE
-    local from=$home/releases/$1/ops/systemd file
-    for file in "$units/$name"-*.timer "$units/$name"-*.service; do # what this release no longer has
-        if [[ -e $file && ! -e $from/${file##*/"$name"-} ]]; then
-            systemctl --quiet disable --now "${file##*/}" || true
-            rm -rf "$file" "$file.d"
-        fi
+    local from=$home/releases/$1/ops/systemd file service old=() new=()
+    mapfile -t old < <(laid)
+    first=()
+    for file in "$from"/*.timer "$from"/*.service; do
+        if [[ -e $file ]]; then new+=("$(unit "${file##*/}")"); fi
     done
-    for file in "$from"/*.service "$from"/*.timer; do
+    printf '%s\n' "${new[@]}" "${old[@]}" | place "$home/units" # before the first is laid: what breaks off is found again
+    for file in "$from"/*.timer "$from"/*.service; do
         [[ -e $file ]] || continue
-        place "$units/$(unit "${file##*/}")" <"$file"
-        if [[ $file == *.service ]]; then
-            place "$units/$(unit "${file##*/}").d/common.conf" <"$from/common.conf"
-            secrets | place "$units/$(unit "${file##*/}").d/secrets.conf"
+        service=$(unit "${file##*/}")
+        if [[ $service == *.timer && " ${old[*]} " != *" $service "* ]]; then first+=("$service"); fi
+        place "$units/$service" <"$file"
+        if [[ $service == *.service ]]; then
+            place "$units/$service.d/common.conf" <"$from/common.conf"
+            secrets | place "$units/$service.d/secrets.conf"
         fi
     done
+    for service in "${old[@]}"; do # what this release no longer has
+        if [[ " ${new[*]} " != *" $service "* ]]; then discard "$service"; fi
+    done
+    printf '%s\n' "${new[@]}" | place "$home/units"
     systemctl daemon-reload
 }
 
@@ -229,13 +244,12 @@ timers() { # timers RELEASE
 
 # Everything that a running process depends on, as one word: the same word again means that nothing is to be done.
 applied() {
+    local service
     {
-        cat "$units/$name"*.d/*.conf "$units/$name"*.service "$units/$name"*.timer "$etc/settings.env" "$etc"/secrets/* \
-            "$caddy/Caddyfile" "$units/caddy.service.d/$name.conf" 2>/dev/null || true # not every service has all of them
-    } | sha256sum | cut -c 1-64
+        while read -r service; do cat "$units/$service" "$units/$service.d"/*.conf || true; done < <(laid)
+        cat "$etc/settings.env" "$etc"/secrets/* "$caddy/Caddyfile" "$units/caddy.service.d/$name.conf" || true
+    } 2>/dev/null | sha256sum | cut -c 1-64 # not every service has all of them
 }
-
-# --- starting -------------------------------------------------------------------------------------------------------------
 
 touched=() # what has been restarted since the link was moved
 
@@ -259,6 +273,8 @@ enable() {
     systemctl --quiet enable "$name-migrate" "${ports[@]/#/$name@}"
     while read -r service; do systemctl --quiet enable "$service"; done < <(beside "$1")
     while read -r timer; do systemctl --quiet enable --now "$timer"; done < <(timers "$1")
+    # A new timer waits for its hour; what it is for does not: the first time is now.
+    for timer in "${first[@]}"; do systemctl start --no-block "${timer%.timer}.service" || true; done
 }
 
 lay() { # lay RELEASE: its units, and the link; nothing that runs is touched
@@ -317,27 +333,24 @@ proxy() {
         cp "$caddy/Caddyfile" "$caddy/Caddyfile.before-$name"
     fi
     place "$caddy/Caddyfile" <"$from"
-    printf '# Written by install.sh.\n[Service]\nEnvironmentFile=-/etc/%s/settings.env\nEnvironment=DOMAIN=%s\n' "$name" "$domain" |
-        place "$units/caddy.service.d/$name.conf"
+    {
+        # The proxy writes its environment into its log: it gets what it reads, and nothing else. It stops as slowly as it says there.
+        printf '# Written by install.sh.\n[Service]\nTimeoutStopSec=40\nEnvironment=DOMAIN=%s\n' "$domain"
+        sed -n 's/^\(PROXY_[A-Z_]*\|HTTP__HEADER_TIMEOUT\)=.*/Environment=&/p' "$etc/settings.env"
+    } | place "$units/caddy.service.d/$name.conf"
     systemctl daemon-reload
     systemctl --quiet enable caddy.service
     systemctl reload-or-restart caddy.service
 }
 
 remove() {
-    local file
-    for file in "$units/$name"*.timer; do
-        if [[ -e $file ]]; then systemctl --quiet disable --now "${file##*/}" || true; fi
-    done
+    local mine
+    mapfile -t mine < <(laid)
     systemctl --quiet disable --now "${ports[@]/#/$name@}" || true
-    for file in "$units/$name"-*.service; do
-        if [[ -e $file ]]; then systemctl --quiet disable --now "${file##*/}" || true; fi
-    done
-    rm -rf "$units/$name@.service" "$units/$name@.service.d" "$units/$name"-*.service "$units/$name"-*.service.d "$units/$name"-*.timer
+    discard "${mine[@]}"
+    rm -f "$home/units"
     systemctl daemon-reload
 }
-
-# --- the four things that it does -----------------------------------------------------------------------------------------
 
 prepare() {
     if [[ -z $root ]] && ! id "$name" >/dev/null 2>&1; then

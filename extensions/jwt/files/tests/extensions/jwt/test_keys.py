@@ -74,7 +74,7 @@ async def test_a_slow_issuer_costs_no_request_with_a_known_key_anything(issuer: 
     started = time.monotonic()
     for _ in range(10):
         assert (await whoami(client, issuer.token(kid="first"))).status_code == 200
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 2  # each would wait for 0.5
 
 
 async def test_a_slow_issuer_holds_a_token_of_an_unknown_key_for_its_time_at_most(
@@ -85,10 +85,10 @@ async def test_a_slow_issuer_holds_a_token_of_an_unknown_key_for_its_time_at_mos
     forged = issuer.token(kid="forged", key=private("somebody else", "RS256"))
     started = time.monotonic()
     assert (await whoami(client, forged)).status_code == 401
-    assert 0.25 < time.monotonic() - started < 1.0
-    started = time.monotonic()
+    assert 0.25 < time.monotonic() - started < 2.5
+    asked = len(issuer.asked)
     assert (await whoami(client, forged)).status_code == 401
-    assert time.monotonic() - started < 0.25
+    assert len(issuer.asked) == asked
 
 
 async def test_an_issuer_that_is_down_at_the_start_is_a_503_until_it_comes(

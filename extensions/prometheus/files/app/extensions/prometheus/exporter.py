@@ -20,6 +20,7 @@ from app.extensions.prometheus.processes import alone, share
 from app.extensions.prometheus.requests import Requests
 from app.extensions.prometheus.saturation import Saturation
 from app.extensions.prometheus.settings import PrometheusSettings
+from app.extensions.prometheus.textfiles import TextFiles
 
 FRESH = 1.0
 """Seconds between two looks at the gauges of a process that another one may be asked for."""
@@ -39,6 +40,7 @@ def exporter(settings: Settings) -> Component:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
     shared = server.shared if server.workers > 1 else None
     registry, own = share(shared / "prometheus") if shared else alone()
+    registry.register(TextFiles(mine.files))
     requests, events = Requests(own), Events(own)
     saturation = Saturation(own, requests)
     Gauge("build_info", "What runs.", ["version", "python"], registry=own, multiprocess_mode="livemax").labels(

@@ -72,11 +72,11 @@ async def test_without_the_storage_each_process_counts_for_itself(
     started = time.perf_counter()
     answers = await asyncio.gather(*(client.get(THING) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 5
-    assert time.perf_counter() - started < 1.5
+    assert time.perf_counter() - started < 2  # one after the other they would wait for 3
     started = time.perf_counter()
     for _ in range(50):
         assert (await client.get(THING)).status_code == 429
-    assert (time.perf_counter() - started) / 50 < 0.05
+    assert time.perf_counter() - started < 7  # each would wait for 0.3
     if how == "kill":
         server.start()
     else:

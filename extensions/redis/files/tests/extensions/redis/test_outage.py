@@ -38,11 +38,11 @@ async def test_an_outage_costs_the_first_requests_the_timeout_and_others_nothing
     started = time.perf_counter()
     values = await asyncio.gather(*(cache.get(f"n:{number}", load, ttl=60, kind=INT) for number in range(100)))
     assert values == [1] * 100
-    assert time.perf_counter() - started < 1.2
+    assert time.perf_counter() - started < 5  # one after the other they would wait for 30
     started = time.perf_counter()
     for number in range(500):
         await cache.get(f"n:{number}", load, ttl=60, kind=INT)
-    assert (time.perf_counter() - started) / 500 < 0.001
+    assert time.perf_counter() - started < 10  # each would wait for 0.3
     assert outcomes == ["error"] * 600
     assert [record.getMessage()[:21] for record in caplog.records] == ["redis does not answer"]
     if how == "kill":
