@@ -192,5 +192,5 @@ def place_of(recorded: str, paths: tuple[str, ...]) -> Path:
     """
     for path in paths:
         if Path(path).name == Path(recorded).name:
-            return Path(path).absolute()
+            return Path(path).resolve()  # what a link leads to changes places, and the link stays
     raise DiskFailed(f"the backup has {recorded}: name in BACKUPS__PATHS where it goes")

@@ -45,7 +45,7 @@ def make(settings: Settings, directory: Directory) -> Manifest:
         with database.snapshot(where, work) as found:
             members = [seal(found.stream, work, "database", key)]
         for number, path in enumerate(mine.paths, start=1):
-            with folders.packed(Path(path).absolute()) as stream:
+            with folders.packed(Path(path).resolve()) as stream:
                 members.append(seal(stream, work, f"path-{number}.tar", key, path))
         manifest = Manifest(
             id=backup_id,

@@ -186,12 +186,16 @@ def check_sums(manifest: Manifest, folder: Path) -> None:
     """Whether the files are the ones that were stored.
 
     Raises:
-        BackupRefused: one is missing, cut off or changed.
+        BackupRefused: one is missing, cut off, changed or cannot be read.
     """
     for member in manifest.members:
         path = folder / member.name
         if not path.is_file():
             raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} is missing")
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != member.sha256:
-                raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} is not what was stored")
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BackupRefused(f"backup {manifest.id}: {member.name} cannot be read: {error.strerror}") from error
+        if found != member.sha256:
+            raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} is not what was stored")

@@ -66,6 +66,12 @@ def missing(folder: Path) -> None:
     (folder / "database.gz.age").unlink()
 
 
+def failing(folder: Path) -> None:
+    """Reading it is an input/output error, as on a disk that fails."""
+    (folder / "database.gz.age").unlink()
+    (folder / "database.gz.age").symlink_to("/proc/self/mem")
+
+
 def unreadable(folder: Path) -> None:
     """Lose half of the manifest."""
     path = folder / "manifest.json"
@@ -88,6 +94,7 @@ def rewrite(folder: Path, change: Callable[[Manifest], object]) -> None:
         (replaced, "was changed after it was made"),
         (other_format, f"has format {FORMAT + 1} and this version reads {FORMAT}"),
         (missing, "database.gz.age is missing"),
+        (failing, "database.gz.age cannot be read: Input/output error"),
         (unreadable, "its manifest cannot be read"),
     ],
 )

@@ -65,6 +65,16 @@ def test_a_place_that_cannot_be_taken_leaves_all_as_it_was(
     assert sorted(path for path in both[0].parent.iterdir() if path.name.startswith(("first", "second"))) == both
 
 
+@pytest.mark.usefixtures("filled")
+def test_a_link_is_followed_and_stays(ops: Ops, both: list[Path], tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(both[0])
+    assert ops("backup", PATHS=str(link)).status == 0
+    (both[0] / "file").write_text("new")
+    assert ops("restore", "--yes", PATHS=str(link)).status == 0
+    assert (link.readlink(), content(both[0])) == (both[0], {"file": "old"})
+
+
 def test_what_cannot_be_put_back_is_named(both: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     place = folders.Unpacked(both[0])
     kept = place.swap("20260301120000")
