@@ -189,13 +189,11 @@ def check_sums(manifest: Manifest, folder: Path) -> None:
         BackupRefused: one is missing, cut off, changed or cannot be read.
     """
     for member in manifest.members:
-        path = folder / member.name
-        if not path.is_file():
-            raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} is missing")
         try:
-            with path.open("rb") as file:
+            with (folder / member.name).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise BackupRefused(f"backup {manifest.id}: {member.name} cannot be read: {error.strerror}") from error
+            said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+            raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} {said}") from error
         if found != member.sha256:
             raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} is not what was stored")
