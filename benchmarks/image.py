@@ -4,36 +4,17 @@
 """
 
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
-import httpx2
-
+from benchmarks.start import seconds_to_ready
 from tests.delivery.service_image import MOST_MEGABYTES, built, context, own_megabytes, starting
 from tests.live import postgres
 from tests.live.environment import DEFAULT, interpreter
-from tests.live.service import Rendered, Service, free_port
+from tests.live.service import Rendered, Service
 
 ROUNDS = 5
-
-
-def seconds_to_ready(start: Callable[[int], Callable[[], object]]) -> float:
-    """From a start, which is given a port and returns how to stop it, until it is answered that it is ready."""
-    port = free_port()
-    begun = time.perf_counter()
-    stop = start(port)
-    try:
-        while time.perf_counter() - begun < 120:
-            with suppress(httpx2.TransportError):
-                if httpx2.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).status_code == 200:
-                    return time.perf_counter() - begun
-            time.sleep(0.005)
-        raise RuntimeError("the service was not ready within two minutes")
-    finally:
-        stop()
 
 
 def measure() -> dict[str, float]:
@@ -47,8 +28,7 @@ def measure() -> dict[str, float]:
         with built(root) as (files, config), starting(files, config, url, folder / "containers") as run:
 
             def process(port: int) -> Callable[[], object]:
-                started = Service(service, folder / "log", {"AUDIT__KEY": "0" * 32}, port=port)
-                return lambda: started.__exit__(None, None, None)
+                return Service(service, folder / "log", {"AUDIT__KEY": "0" * 32}, port=port).kill
 
             def container(port: int) -> Callable[[], object]:
                 return run(SERVER__PORT=str(port), RATE_LIMIT__ENABLED="false").process.kill

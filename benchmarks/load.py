@@ -4,13 +4,12 @@
 """
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
 import psutil
 
-from tests.delivery.callers import command, counted
+from tests.delivery.callers import command, counted, ran
 from tests.live import postgres
 from tests.live.environment import DEFAULT, interpreter
 from tests.live.service import Rendered, running
@@ -45,16 +44,8 @@ def measure() -> dict[str, float]:
         with running(service, Path(folder, "log"), settings) as started:
             parties = {"service": psutil.Process(started.process.pid), "postgres": server.processes()[0]}
             before = {name: cpu(process) for name, process in parties.items()} | {"callers": ended()}
-            done = subprocess.run(
-                command(host=started.url, run_time=f"{SECONDS}s", **ANYTHING),
-                cwd=service.root,
-                env=service.environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                timeout=SECONDS + 300,
-            )
+            typed = command(host=started.url, run_time=f"{SECONDS}s", **ANYTHING)
+            done = ran(service, typed, within=SECONDS + 300)
             found = counted(done.returncode, done.stdout)
             after = {name: cpu(process) for name, process in parties.items()} | {"callers": ended()}
     each = {name: round(1000 * (seconds - before[name]) / found.requests, 2) for name, seconds in after.items()}

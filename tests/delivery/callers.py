@@ -3,14 +3,14 @@
 import re
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from tests.live.service import BOUND
+from tests.live.service import BOUND, Rendered
 
 VERDICT = re.compile(r"^load test passed: ([\d.]+) requests/s, 95 of 100 within (\d+) ms, (\d+) of (\d+) failed$", re.M)
 
@@ -28,6 +28,20 @@ class Counted:
 def command(**flags: object) -> list[str]:
     """What is typed; `run_time="2s"` is `--run-time 2s`."""
     return ["make", "load", "ARGS=" + " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())]
+
+
+def ran(service: Rendered, typed: Sequence[str], *, within: float) -> "subprocess.CompletedProcess[str]":
+    """Run what is typed in the service's folder; what both its streams said stands in `stdout`."""
+    return subprocess.run(
+        typed,
+        cwd=service.root,
+        env=service.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=within,
+    )
 
 
 def counted(status: int, printed: str) -> Counted:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Render
 from tests.delivery import pipelines
+from tests.delivery.callers import ran
 from tests.delivery.pipelines import PROVIDERS
 from tests.docs.markdown import commands
 from tests.live.environment import DEFAULT, interpreter, uv
@@ -45,16 +46,7 @@ def load(service: Rendered, more: str = "", **values: str) -> tuple[int, str, st
     for flag, value in (BEARABLE | {name.replace("_", "-"): value for name, value in values.items()}).items():
         command, changed = re.subn(rf"(--{flag}) [^ \"]+", rf"\1 {value}", command)
         assert changed == 1, flag
-    done = subprocess.run(
-        ["bash", "-c", command.removesuffix('"') + f' {more}" --no-print-directory'],
-        cwd=service.root,
-        env=service.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    done = ran(service, ["bash", "-c", command.removesuffix('"') + f' {more}" --no-print-directory'], within=180)
     status = re.search(r"^make: \*\*\* .* Error (\d+)$", done.stdout, re.MULTILINE)
     assert bool(status) == bool(done.returncode), done.stdout
     lines = [line for line in done.stdout.splitlines() if line and not line.startswith("make: ")]

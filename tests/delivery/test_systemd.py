@@ -83,11 +83,13 @@ def test_it_serves_and_another_run_changes_only_what_has_changed(installed: Mach
     assert "nothing has changed" in installed.install()
     assert (installed.pids(), restarts(installed)) == (running, [])
 
-    installed.settings(LIFECYCLE__DRAIN="0", SERVICE__VERSION="9.9.9", PROXY_TIMEOUT="50", SERVICE__NAME="shop")
+    read = {"PROXY_TIMEOUT": "50", "UPSTREAMS": "127.0.0.1:8000 127.0.0.1:8001"}
+    installed.settings(LIFECYCLE__DRAIN="0", SERVICE__VERSION="9.9.9", SERVICE__NAME="shop", **read)
     installed.secret("HEALTH__KEY", "a key that operators have")
     installed.install()
     proxy = (installed.units / "caddy.service.d/my-service.conf").read_text().splitlines()
-    assert proxy[2:] == ["TimeoutStopSec=40", "Environment=DOMAIN=localhost", "Environment=PROXY_TIMEOUT=50"]
+    given = [f'Environment="{name}={value}"' for name, value in read.items()]
+    assert proxy[2:] == ["TimeoutStopSec=40", "Environment=DOMAIN=localhost", *given]
     assert versions(installed) == ("9.9.9", "9.9.9")
     assert installed.release() == first
     outside = {"X-Forwarded-For": "203.0.113.9", "X-Health-Key": "a key that operators have"}

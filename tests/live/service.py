@@ -104,6 +104,10 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Leave nothing behind, however the test went."""
+        self.kill()
+
+    def kill(self) -> None:
+        """End it, and all that it has started, at once."""
         self.http.close()
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -91,13 +91,13 @@ async def test_a_part_that_is_not_critical_shows_in_the_detail_alone(start: Star
 
 async def test_parts_are_checked_side_by_side_each_within_its_time(start: Start) -> None:
     parts = [Part(), Part(), Part()]
-    client = await start(extra=[component(*parts, timeout=1.0)])
+    client = await start(extra=[component(*parts, timeout=3.0)])
     for each in parts:
         each.seconds = 60.0
     started = time.perf_counter()
     answer = await client.get("/health/ready")
     assert answer.json()["details"]["failing"] == ["part 1", "part 2", "part 3"]
-    assert time.perf_counter() - started < 2.5  # one after the other would take 3
+    assert time.perf_counter() - started < 8  # one after the other they would take 9
 
 
 async def test_however_many_ask_the_parts_are_checked_once_in_two_seconds(

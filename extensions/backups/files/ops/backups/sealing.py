@@ -24,15 +24,16 @@ class Target(Protocol):
 
 
 class Key:
-    """An age identity, and what is derived from it.
+    """An age identity, alone or as a file of age's has it, and what is derived from it.
 
     Raises:
         ValueError: it is none.
     """
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, text: str) -> None:
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
         try:
-            self.identity = pyrage.x25519.Identity.from_str(identity.strip())
+            self.identity = pyrage.x25519.Identity.from_str("".join(lines))
         except pyrage.IdentityError:
             raise ValueError("is no age identity, AGE-SECRET-KEY-1...: make one with `python -m ops key`") from None
         self.recipient = self.identity.to_public()

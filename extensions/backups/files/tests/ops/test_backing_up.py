@@ -67,9 +67,9 @@ def missing(folder: Path) -> None:
 
 
 def failing(folder: Path) -> None:
-    """Reading it is an input/output error, as on a disk that fails."""
+    """Reading it is an error that is not its absence."""
     (folder / "database.gz.age").unlink()
-    (folder / "database.gz.age").symlink_to("/proc/self/mem")
+    (folder / "database.gz.age").mkdir()
 
 
 def unreadable(folder: Path) -> None:
@@ -94,7 +94,7 @@ def rewrite(folder: Path, change: Callable[[Manifest], object]) -> None:
         (replaced, "was changed after it was made"),
         (other_format, f"has format {FORMAT + 1} and this version reads {FORMAT}"),
         (missing, "database.gz.age is missing"),
-        (failing, "database.gz.age cannot be read: Input/output error"),
+        (failing, "database.gz.age cannot be read: Is a directory"),
         (unreadable, "its manifest cannot be read"),
     ],
 )

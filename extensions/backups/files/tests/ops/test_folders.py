@@ -1,9 +1,10 @@
 """Folders that belong to the database: they take their places with it or not at all, a mount point's too."""
 
 import errno
+import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,23 @@ import pytest
 from ops.backups import database, folders, mounts
 from ops.backups.errors import DiskFailed, InUse
 from tests.ops.conftest import Ops, execute, notes
+
+
+def fail_to_rename(patch: pytest.MonkeyPatch, wrong: Callable[[Path], bool], code: int) -> None:
+    """Renaming what is named wrong fails as the system says it."""
+    rename = Path.rename
+
+    def renamed(path: Path, target: Path) -> Path:
+        if wrong(path):
+            raise OSError(code, os.strerror(code))
+        return rename(path, target)
+
+    patch.setattr(Path, "rename", renamed)
+
+
+def unpacked(path: Path) -> bool:
+    """Whether it is of a folder that is being restored."""
+    return folders.RESTORING in str(path)
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -43,18 +61,11 @@ def changed(ops: Ops, filled: str, both: list[Path]) -> str:
 def test_a_place_that_cannot_be_taken_leaves_all_as_it_was(
     ops: Ops, filled: str, both: list[Path], changed: str, culprit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rename = Path.rename
-
-    def busy(path: Path, target: Path) -> Path:
-        if path == both[1]:
-            raise OSError(errno.EBUSY, "Device or resource busy")
-        return rename(path, target)
-
     def used(*_: object) -> str:
         raise InUse("somebody has connected: stop the service")
 
     if culprit == "folder":
-        monkeypatch.setattr(Path, "rename", busy)
+        fail_to_rename(monkeypatch, lambda path: path == both[1], errno.EBUSY)
     else:
         monkeypatch.setattr(database.Copy, "swap", used)
     failed = ops("restore", "--yes", PATHS=changed)
@@ -138,14 +149,7 @@ def test_a_mount_point_that_cannot_be_filled_has_what_it_had(
     (mount / "file").write_text("new")
     (mount / "more").write_text("new")
     execute(filled, "DELETE FROM notes")
-    rename = Path.rename
-
-    def full(path: Path, target: Path) -> Path:
-        if folders.RESTORING in str(path):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", full)
+    fail_to_rename(monkeypatch, unpacked, errno.ENOSPC)
     failed = ops("restore", "--yes", PATHS=str(mount))
     assert (failed.status, "nothing was changed" in failed.error) == (7, True), failed
     assert content(mount) == {"file": "new", "more": "new"}
@@ -172,15 +176,8 @@ def test_a_restore_that_was_killed_in_between_is_repeated_and_loses_nothing(
     assert ops("backup", PATHS=str(mount)).status == 0
     (mount / "file").write_text("new")
     execute(filled, "DELETE FROM notes")
-    rename = Path.rename
-
-    def killed(path: Path, target: Path) -> Path:
-        if folders.RESTORING in str(path):
-            raise OSError(errno.EINTR, "Interrupted")
-        return rename(path, target)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", killed)
+        fail_to_rename(patch, unpacked, errno.EINTR)
         for cleaner in ("undo", "discard"):
             patch.setattr(folders.Unpacked, cleaner, lambda _: None)
         assert ops("restore", "--yes", PATHS=str(mount)).status == 7

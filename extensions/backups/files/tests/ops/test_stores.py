@@ -106,8 +106,14 @@ def test_settings_that_cannot_be_meant_are_named(ops: Ops) -> None:
 
 
 def test_a_key_is_made_and_is_another_each_time(ops: Ops) -> None:
-    made = [ops("key").out.splitlines()[-1] for _ in range(2)]
+    made = [ops("key").out for _ in range(2)]
     assert Key(made[0]).fingerprint != Key(made[1]).fingerprint
+
+
+def test_a_key_is_read_from_the_file_as_it_was_made(ops: Ops) -> None:
+    file = ops("key").out
+    assert ops("backup", KEY=file).status == 0
+    assert ops("verify", KEY=file.splitlines()[-1]).status == 0
 
 
 def test_the_service_takes_no_notice_of_these_settings(monkeypatch: pytest.MonkeyPatch, ops: Ops) -> None:

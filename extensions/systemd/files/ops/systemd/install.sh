@@ -327,16 +327,18 @@ proxy_is_right() {
 }
 
 proxy() {
-    local from=$home/releases/$1/ops/systemd/Caddyfile
+    local from=$home/releases/$1/ops/systemd/Caddyfile known
     mkdir -p "$caddy/sites"
     if [[ -f $caddy/Caddyfile && ! -f $caddy/Caddyfile.before-$name ]] && ! cmp -s "$from" "$caddy/Caddyfile"; then
         cp "$caddy/Caddyfile" "$caddy/Caddyfile.before-$name"
     fi
     place "$caddy/Caddyfile" <"$from"
+    known=$(grep -o '{\$[A-Z_]*' "$from" | tr -d '{$' | grep -vx DOMAIN | sort -u | paste -sd'|')
     {
-        # The proxy writes its environment into its log: it gets what it reads, and nothing else. It stops as slowly as it says there.
+        # Caddy writes its environment into its log, so it gets no more of the settings than its Caddyfile reads.
+        # It may take 35 s to stop (`grace_period`), and systemd gives it more.
         printf '# Written by install.sh.\n[Service]\nTimeoutStopSec=40\nEnvironment=DOMAIN=%s\n' "$domain"
-        sed -n 's/^\(PROXY_[A-Z_]*\|HTTP__HEADER_TIMEOUT\)=.*/Environment=&/p' "$etc/settings.env"
+        sed -nE "s/^($known)=[\"']?([^\"']*)[\"']?\$/Environment=\"\1=\2\"/p" "$etc/settings.env"
     } | place "$units/caddy.service.d/$name.conf"
     systemctl daemon-reload
     systemctl --quiet enable caddy.service

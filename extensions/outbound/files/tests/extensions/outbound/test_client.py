@@ -75,20 +75,20 @@ async def test_a_refused_connection_is_tried_again_and_then_a_failure(
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(other: Other, connect: Connect) -> None:
-    other.delay = 2
+    other.delay = 10
     started = time.monotonic()
     with pytest.raises(CallFailed):
         await connect(timeout=0.2, attempts=2).get("/")
-    assert 0.35 < time.monotonic() - started < 1.9
+    assert 0.35 < time.monotonic() - started < 9
     assert len(other.asked) == 2
 
 
 async def test_all_attempts_together_keep_the_deadline(other: Other, connect: Connect) -> None:
-    other.delay = 2
+    other.delay = 10
     started = time.monotonic()
     with pytest.raises(CallFailed):
-        await connect(timeout=1.5, attempts=10, deadline=0.4).get("/")
-    assert 0.35 < time.monotonic() - started < 1.4
+        await connect(timeout=9, attempts=10, deadline=0.4).get("/")
+    assert 0.35 < time.monotonic() - started < 8
 
 
 async def test_retry_after_is_waited_for(other: Other, connect: Connect) -> None:

@@ -111,12 +111,12 @@ async def test_it_is_left_alone_after_so_many_failures(kind: str, configured_as:
 async def test_a_function_that_takes_too_long_is_given_up(configured_as: Any) -> None:
     @resilient("billing")
     async def ask() -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(10)
 
     started = time.monotonic()
     with configured_as(), pytest.raises(CallFailed) as failed:
         await ask()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 9
     assert failed.value.reason == "TimeoutError"
 
 

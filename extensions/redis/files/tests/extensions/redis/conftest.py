@@ -14,6 +14,8 @@ from app.extensions.redis.connection import Connection
 from tests.extensions.redis.servers import Server
 
 MakeCache = Callable[..., Cache]
+PATIENCE = 2.0
+"""Seconds that the server has to answer: more than a service gives it, since a busy machine is no outage."""
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 async def direct(redis_url: str) -> AsyncIterator[Connection]:
     """The server, past the cache."""
-    connection = Connection(RedisSettings(url=redis_url))
+    connection = Connection(RedisSettings(url=redis_url, timeout=PATIENCE))
     yield connection
     await connection.close()
 
@@ -54,8 +56,8 @@ async def make_cache(redis_url: str, namespace: str) -> AsyncIterator[MakeCache]
     """Makes a cache, each with connections of its own, as if in a process of its own."""
     async with AsyncExitStack() as stack:
 
-        def make(url: str = redis_url, **settings: Any) -> Cache:
-            mine = RedisSettings(url=url, **settings)
+        def make(url: str = redis_url, timeout: float = PATIENCE, **settings: Any) -> Cache:
+            mine = RedisSettings(url=url, timeout=timeout, **settings)
             connection = Connection(mine)
             stack.push_async_callback(connection.close)
             return Cache(connection, mine, namespace)

@@ -7,6 +7,7 @@ import pytest
 
 from app.extensions.redis import Locks, LockTaken, LockUnavailable, RedisSettings
 from app.extensions.redis.connection import Connection
+from tests.extensions.redis.conftest import PATIENCE
 from tests.extensions.redis.servers import Server
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +22,7 @@ def locks(direct: Connection, namespace: str) -> Locks:
 @pytest.fixture
 async def others(redis_url: str, namespace: str) -> AsyncIterator[Locks]:
     """The locks of another process."""
-    connection = Connection(RedisSettings(url=redis_url))
+    connection = Connection(RedisSettings(url=redis_url, timeout=PATIENCE))
     yield Locks(connection, namespace)
     await connection.close()
 
@@ -81,7 +82,7 @@ async def test_a_lock_that_ran_out_is_not_taken_from_its_next_holder(
 
 
 async def test_without_the_server_nobody_gets_it(server: Server) -> None:
-    connection = Connection(RedisSettings(url=server.url))
+    connection = Connection(RedisSettings(url=server.url, timeout=PATIENCE))
     locks = Locks(connection, "test")
     async with locks.hold("report", seconds=5):
         server.kill()

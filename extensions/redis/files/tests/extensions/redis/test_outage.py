@@ -38,11 +38,11 @@ async def test_an_outage_costs_the_first_requests_the_timeout_and_others_nothing
     started = time.perf_counter()
     values = await asyncio.gather(*(cache.get(f"n:{number}", load, ttl=60, kind=INT) for number in range(100)))
     assert values == [1] * 100
-    assert time.perf_counter() - started < 5  # one after the other they would wait for 30
+    assert time.perf_counter() - started < 20  # two timeouts; one after the other they would wait for 200
     started = time.perf_counter()
     for number in range(500):
         await cache.get(f"n:{number}", load, ttl=60, kind=INT)
-    assert time.perf_counter() - started < 10  # each would wait for 0.3
+    assert time.perf_counter() - started < 20  # each would wait for 2
     assert outcomes == ["error"] * 600
     assert [record.getMessage()[:21] for record in caplog.records] == ["redis does not answer"]
     if how == "kill":
@@ -85,7 +85,7 @@ async def test_a_lock_that_was_given_too_late_is_given_back(
     assert outcomes[-1] == "error"
     server.thaw()
     await until_used(cache, outcomes)
-    async with asyncio.timeout(2):  # and not as long as a loader may take
+    async with asyncio.timeout(5):  # and not the 10 that a loader may take
         await other.get("n:1", load, ttl=60, kind=INT)
     assert outcomes[-1] == "miss"
 
