@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from _pytest.nodeid import NodeId
 from copier import run_copy
 
+from tests.compiling import compiled_once
 from tests.releases import NEXT, with_history
 
 Render = Callable[..., Path]
@@ -45,6 +46,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Leave what a failure left, for who looks into it."""
     if (ours := session.config.stash.get(OURS, None)) and exitstatus in {0, pytest.ExitCode.NO_TESTS_COLLECTED}:
         shutil.rmtree(ours, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiler() -> Iterator[None]:
+    """What Copier compiles in this process stays compiled."""
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="session")
