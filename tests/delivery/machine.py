@@ -40,7 +40,7 @@ class Machine:
         python = interpreter(DEFAULT)
         self._program("systemctl", f'PYTHONPATH="{REPOSITORY}" exec "{sys.executable}" -m tests.delivery.manager "$@"')
         self._program(
-            "journalctl", f'for unit; do :; done; tail -n 5 "{root}/run/$unit.log"'
+            "journalctl", f'for unit; do :; done; tail -n 5 "{root}/run/${{unit%.service}}.service.log"'
         )  # of the last that is named
         self._program("caddy", f'exec "{tool("caddy")}" "$@"')
         # Dependencies that are there already, in place of half a minute of installing for each release.

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,18 @@ from tests.render import render
 from tests.tree import CHOICES
 
 
-def make(root: Path, *arguments: str, timeout: float = 900.0, **variables: str) -> str:
+def make(root: Path, target: str, variables: Mapping[str, str] | None = None) -> str:
     """Run a target as a newcomer does, in an environment that names nothing of this repository."""
-    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"} | variables
+    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"} | {**(variables or {})}
     done = subprocess.run(
-        ["make", "--no-print-directory", *arguments],
+        ["make", "--no-print-directory", target],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
@@ -54,7 +55,7 @@ def test_from_nothing_to_an_order(answers: dict[str, Any], tmp_path: Path) -> No
     make(root, "setup")  # once more does no harm
     assert (root / ".env").read_text() == secrets
     make(root, "check")
-    make(root, "test", **({} if answers["database"] == "postgres" else WITHOUT_COVERAGE))
+    make(root, "test", {} if answers["database"] == "postgres" else WITHOUT_COVERAGE)
     serves(root)
 
 

@@ -109,8 +109,17 @@ def load(
     """Read every group. First found wins: `overrides`, environment, `.env`, secrets directory, default.
 
     Raises:
-        ConfigurationInvalid: one line for each wrong, missing or unknown variable.
+        ConfigurationInvalid: one line for each wrong, missing or unknown variable, or for a file that cannot be read.
     """
+    try:
+        return _read(groups, env_file, overrides or {})
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"{error.filename} cannot be read ({error.strerror}): let the user of the service read it"
+        ) from error
+
+
+def _read(groups: Sequence[type[Group]], env_file: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Settings:
     directory = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
     names = {group.group: group for group in groups}
     if len(names) < len(groups):
@@ -145,7 +154,7 @@ def load(
     mistakes = _misspelt_groups(names, env_file, directory)
     try:
         made = create_model("Root", __base__=Root, **fields)
-        root = made.model_validate(overrides or {})
+        root = made.model_validate(overrides)
     except ValidationError as error:
         mistakes += [_line(mistake, names) for mistake in error.errors(include_url=False)]
     if mistakes:

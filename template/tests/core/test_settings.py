@@ -150,6 +150,15 @@ def test_a_mistake_is_found_wherever_it_stands(read: Load, tmp_path: Path, place
     assert len(mistakes(read)) == 2
 
 
+def test_a_folder_that_may_not_be_read_is_named(read: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    (line,) = mistakes(read)
+    assert line.startswith(f"{tmp_path / 'secrets'} cannot be read (Permission denied): ")
+
+
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "none"))
     assert mistakes(lambda: load([NeedySettings], env_file=None)) == [

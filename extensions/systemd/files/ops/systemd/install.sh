@@ -92,10 +92,10 @@ look() {
 settings_are_right() {
     (
         cd "$1"
-        # What the units set, but for the folder of the secrets; then what the machine sets.
+        # What the units set, then what the machine sets.
         while IFS= read -r line; do
             if ! grep -q "^${line%%=*}=" "$etc/settings.env"; then export "${line?}"; fi
-        done < <(sed -n 's/^Environment=//p' "$1/ops/systemd/common.conf" | grep -v '^SECRETS_DIR=')
+        done < <(sed -n 's/^Environment=//p' "$1/ops/systemd/common.conf")
         SECRETS_DIR=$etc/secrets ENV_FILE=$etc/settings.env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python - "$etc" <<'PYTHON'
 import sys
 
@@ -179,12 +179,16 @@ place() { # place FILE: standard input becomes FILE, at once or not at all
     mv -f "$1.new" "$1"
 }
 
-secrets() { # one line for each file: systemd hands them over, readable by nobody else
-    local file
+secrets() { # one line for each file: systemd hands them over in the folder %d, readable by nobody else
+    local file found=
     echo "[Service]"
     for file in "$etc"/secrets/*; do
-        if [[ -f $file ]]; then echo "LoadCredential=${file##*/}:/etc/$name/secrets/${file##*/}"; fi
+        if [[ -f $file ]]; then
+            echo "LoadCredential=${file##*/}:/etc/$name/secrets/${file##*/}"
+            found=yes
+        fi
     done
+    if [[ $found ]]; then echo "Environment=SECRETS_DIR=%d"; fi # without one, systemd lets nobody into %d
 }
 
 # Its units by name, timers first. Others may begin with the same word, and are nobody's to touch.
@@ -369,7 +373,7 @@ prepare() {
 }
 
 install_release() {
-    local new old
+    local new old failed
     new=$(release_name)
     old=$(current)
     prepare
@@ -382,7 +386,8 @@ install_release() {
     fi
     if ! switch "$new"; then
         printf 'install.sh: %s did not become ready; the last lines of its log:\n' "$new" >&2
-        journalctl --no-pager --lines=5 --output=cat --unit "$name-migrate.service" --unit "$name@${ports[0]}.service" >&2 || true
+        failed=${touched[*]: -1} # the last that was tried
+        journalctl --no-pager --lines=5 --output=cat --unit "${failed:-$name-migrate}" >&2 || true
         if [[ $new == "$old" ]]; then
             refuse_late "what was changed in $etc does not work; an instance that was not restarted serves on"
         fi
