@@ -13,6 +13,7 @@ PACKAGES = {
     "pgbackrest": "apt-get install pgbackrest",
     "promtool": "apt-get install prometheus",
     "systemd-analyze": "apt-get install systemd",
+    "systemd-nspawn": "apt-get install systemd-container",
 }
 """What no wheel brings. The others are in the development group of pyproject.toml."""
 
