@@ -60,6 +60,7 @@ def test_what_is_built_for_production_knows_its_commit(root: Path) -> None:
     commit = git(root, "rev-parse", "HEAD").strip()
     assert make(root, "production") == [
         f"{COMPOSE} build REVISION={commit} IMAGE= OPS_IMAGE=",
+        f"{COMPOSE} up --detach --wait app proxy REVISION={commit} IMAGE= OPS_IMAGE=",
         f"{COMPOSE} up --detach --wait --remove-orphans REVISION={commit} IMAGE= OPS_IMAGE=",
     ]
 
@@ -76,10 +77,10 @@ def test_what_is_built_for_production_knows_its_commit(root: Path) -> None:
 def test_an_image_that_is_given_comes_with_the_one_beside_it_and_nothing_is_built(
     image: str, ops: str, root: Path
 ) -> None:
-    pulled, started = make(root, "production", f"IMAGE={image}")
+    pulled, *started = make(root, "production", f"IMAGE={image}")
     assert pulled.startswith(f"{COMPOSE} pull --policy missing ")
-    assert started.startswith(f"{COMPOSE} up ")
-    for line in (pulled, started):
+    assert [line.startswith(f"{COMPOSE} up ") for line in started] == [True, True]
+    for line in (pulled, *started):
         assert line.endswith(f" IMAGE={image} OPS_IMAGE={ops}")
 
 

@@ -46,7 +46,8 @@ def program(
     if settings:
         url = url_of(settings, database)
         variables |= {"PGPASSWORD": url.password} if url.password else {}
-        command = [*command, "--no-password", f"--dbname={url.set(password=None).render_as_string()}"]
+        without = url._replace(password=None)  # to `URL.set` None is no change
+        command = [*command, "--no-password", f"--dbname={without.render_as_string()}"]
     given, taken = (subprocess.PIPE, subprocess.DEVNULL) if reads else (subprocess.DEVNULL, subprocess.PIPE)
     with (
         tempfile.TemporaryFile() as said,
