@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +21,13 @@ OURS = pytest.StashKey[Path]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give this run a folder of its own, removed after a success.
+    """Give this run a folder of its own, removed after a success, and Ctrl-C its meaning.
 
     Each start of pytest closes the one that is the default to other users, and services below it run pytest too, beside
     PostgreSQL's programs, which another user runs where the tests are root's.
     """
+    # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None:
         config.option.basetemp = Path(tempfile.mkdtemp(prefix="groundwork-tests-")) / "tests"
         config.stash[OURS] = config.option.basetemp.parent
