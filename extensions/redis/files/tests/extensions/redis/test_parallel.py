@@ -53,7 +53,7 @@ async def test_nobody_waits_longer_than_a_loader_may_take(
     make_cache: MakeCache, load: Loader, direct: Connection, namespace: str
 ) -> None:
     await direct.command("SET", f"{namespace}:loading:n:1", "somebody else's", "PX", 60_000)
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(8):
         assert await make_cache(loading_timeout=0.3).get("n:1", load, ttl=60, kind=INT) == 1
 
 
@@ -109,7 +109,7 @@ async def test_a_loader_that_never_ends_does_not_keep_other_processes_waiting(
     first, second = make_cache(loading_timeout=0.3), make_cache(loading_timeout=0.3)
     waiting = asyncio.create_task(first.get("n:1", stick, ttl=60, kind=INT))
     await loading.wait()
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(8):
         assert await second.get("n:1", load, ttl=60, kind=INT) == 1
     waiting.cancel()
 
