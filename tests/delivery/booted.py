@@ -1,17 +1,16 @@
 """A machine that boots: Debian 13, systemd itself as its first process, a network of its own; by systemd-nspawn."""
 
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from tests.delivery.images import PASSED_ON, root_only
+from tests.delivery.images import debian, reaching
 from tests.delivery.tools import tool
 from tests.live.environment import DEFAULT, alone, clean, uv
 from tests.live.service import BOUND
@@ -36,18 +35,7 @@ def base() -> Path:
     """Debian, and the programs that docs/deployment.md asks for; Caddy is newer than Debian's, whose unit it takes."""
     with alone(BASE):
         if not (BASE / "complete").exists():
-            root_only()
-            shutil.rmtree(BASE, ignore_errors=True)
-            BASE.mkdir(parents=True)
-            command = [
-                tool("debootstrap"),
-                "--variant=minbase",
-                f"--include={PACKAGES}",
-                "trixie",
-                str(BASE / "root"),
-            ]
-            made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-            assert made.returncode == 0, made.stdout[-2000:] + made.stderr
+            debian(BASE / "root", "trixie", PACKAGES)
             (BASE / "root/etc/hosts").write_text("127.0.0.1 localhost\n")
             (BASE / "root/usr/bin/caddy").unlink()
             for program in (uv(), tool("caddy")):
@@ -93,9 +81,7 @@ class Booted:
                 return state in {"running", "degraded"}
         return False
 
-    def run(
-        self, *command: str, within: float = 300, given: Mapping[str, str] | None = None, text: str | None = None
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(self, *command: str, within: float = 300, text: str = "") -> "subprocess.CompletedProcess[str]":
         """Run a command on it."""
         entering = [
             "nsenter",
@@ -108,17 +94,17 @@ class Booted:
             "--root",
             "--wd",
         ]
-        named = [f"{name}={value}" for name, value in {**VARIABLES, **(given or {})}.items()]
+        named = [f"{name}={value}" for name, value in VARIABLES.items()]
         return subprocess.run(
             [*entering, "env", "-i", *named, *command],
-            input=text or "",
+            input=text,
             capture_output=True,
             text=True,
             check=False,
             timeout=within,
         )
 
-    def done(self, *command: str, status: int = 0, text: str | None = None) -> str:
+    def done(self, *command: str, status: int = 0, text: str = "") -> str:
         """What a command says on both streams, once it has ended as it should."""
         ended = self.run(*command, text=text)
         said = ended.stdout + ended.stderr
@@ -147,27 +133,25 @@ class Booted:
 
 def fetch(root: Path) -> None:
     """Lock the checkout, and fetch what the machine's Python needs, by this machine's network: it has none itself."""
-    environ = {name: os.environ[name] for name in sorted(PASSED_ON & os.environ.keys())}
-    if "SSL_CERT_FILE" in environ:
-        shutil.copyfile(environ["SSL_CERT_FILE"], root / "etc/ssl/certs/ca-certificates.crt")
-        environ["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
     command = [tool("systemd-nspawn"), "--quiet", f"--directory={root}", "--register=no", "--keep-unit", "--pipe"]
-    command += [f"--bind={cache()}:{CACHE}", "--resolv-conf=copy-host", "--chdir=/root/checkout"]
-    command += [f"--setenv={name}={value}" for name, value in {**VARIABLES, "UV_OFFLINE": "0", **environ}.items()]
+    command += [f"--bind={cache()}:{CACHE}", "--resolv-conf=copy-host", "--chdir=/srv/checkout"]
+    command += [
+        f"--setenv={name}={value}" for name, value in {**VARIABLES, "UV_OFFLINE": "0", **reaching(root)}.items()
+    ]
     command += ["uv", "sync", "--quiet", "--no-dev", "--no-install-project", "--link-mode=copy"]
     fetched = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=600
     )
     assert fetched.returncode == 0, fetched.stdout + fetched.stderr
-    shutil.rmtree(root / "root/checkout/.venv")
+    shutil.rmtree(root / "srv/checkout/.venv")
 
 
 @contextmanager
 def booted(folder: Path, checkout: Path) -> Iterator[Booted]:
-    """A machine with a checkout in /root/checkout, whose dependencies uv has in its cache."""
+    """A machine with a checkout in /srv/checkout, whose dependencies uv has in its cache."""
     root = folder / "root"
     subprocess.run(["cp", "--archive", base(), root], check=True)
-    shutil.copytree(checkout, root / "root/checkout")
+    shutil.copytree(checkout, root / "srv/checkout")
     fetch(root)
     machine = Booted(root, folder / "console.log")
     machine.boot()

@@ -126,19 +126,8 @@ def running(shared: Path) -> Iterator[Engine]:
             "SHARED": str(shared),
             "CGROUPS": CGROUPS,
         }
-        command = [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--net",
-            "--uts",
-            "--ipc",
-            "--fork",
-            "--kill-child",
-            "sh",
-            "-c",
-            START,
-        ]
+        apart = ["--mount", "--pid", "--net", "--uts", "--ipc"]
+        command = ["unshare", *apart, "--fork", "--kill-child", "sh", "-c", START]
         log = stack.enter_context((shared / "engine.log").open("wb"))
         started = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
         stack.callback(_gone, started, shared)

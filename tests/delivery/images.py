@@ -61,20 +61,36 @@ def bud(context: Path, tag: str, *arguments: str) -> None:
     buildah("bud", "--isolation=chroot", "--pull-never", "--format=docker", f"--tag={tag}", *arguments, str(context))
 
 
+def debian(root: Path, suite: str, packages: str) -> None:
+    """Lay Debian's base system into a folder, with more packages; what was fetched is kept."""
+    root_only()
+    shutil.rmtree(root, ignore_errors=True)
+    kept = STORE / "packages"
+    kept.mkdir(parents=True, exist_ok=True)
+    wanted = ["--variant=minbase", f"--include={packages}", f"--cache-dir={kept}"]
+    command = [tool("debootstrap"), *wanted, suite, str(root)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    assert made.returncode == 0, made.stdout[-2000:] + made.stderr
+
+
+def reaching(root: Path) -> dict[str, str]:
+    """The variables by which what runs below a root reaches packages as this machine does; it gets certificates too."""
+    environment = {name: os.environ[name] for name in sorted(PASSED_ON & os.environ.keys())}
+    if "SSL_CERT_FILE" in environment:
+        certificates = "/etc/ssl/certs/ca-certificates.crt"
+        shutil.copyfile(environment["SSL_CERT_FILE"], root / certificates.lstrip("/"))
+        environment["SSL_CERT_FILE"] = certificates
+    return environment
+
+
 def bases() -> None:
     """Make what the Dockerfile begins with, unless an earlier run has."""
     with alone(STORE / "bases"):
         if (STORE / "complete").exists():
             return
-        root_only()
         shutil.rmtree(STORE / "base", ignore_errors=True)
         root = STORE / "base" / "rootfs"
-        kept = STORE / "packages"
-        kept.mkdir(parents=True, exist_ok=True)
-        wanted = ["--variant=minbase", "--include=python3,ca-certificates", f"--cache-dir={kept}"]
-        command = [tool("debootstrap"), *wanted, "trixie", str(root)]
-        made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-        assert made.returncode == 0, made.stdout[-2000:] + made.stderr
+        debian(root, "trixie", "python3,ca-certificates")
         for folder in UNWANTED:
             shutil.rmtree(root / folder)
         _store(root)
@@ -82,12 +98,7 @@ def bases() -> None:
 
 def _store(root: Path) -> None:
     """The two images, of Debian's files and of uv's wheel."""
-    environment = {name: os.environ[name] for name in sorted(PASSED_ON & os.environ.keys())}
-    if "SSL_CERT_FILE" in environment:
-        certificates = root / "etc/ssl/certs/ca-certificates.crt"
-        shutil.copyfile(environment["SSL_CERT_FILE"], certificates)
-        environment["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
-    lines = [f'ENV {name}="{value}"' for name, value in environment.items()]
+    lines = [f'ENV {name}="{value}"' for name, value in reaching(root).items()]
     link = "RUN ln -s /usr/bin/python3 /usr/local/bin/python3 && ln -s python3 /usr/local/bin/python"
     (root.parent / "Dockerfile").write_text("\n".join(["FROM scratch", "COPY rootfs /", *lines, link, ""]))
     bud(root.parent, PYTHON)

@@ -14,7 +14,7 @@ from tests.live.service import ORDERS, order
 from tests.render import render
 
 pytestmark = [pytest.mark.full, pytest.mark.xdist_group("booted"), pytest.mark.timeout(1200)]
-INSTALL = "/root/checkout/ops/systemd/install.sh"
+INSTALL = "/srv/checkout/ops/systemd/install.sh"
 INSTANCES = [f"{NAME}@8000", f"{NAME}@8001"]
 PROCESSES = [*INSTANCES, f"{NAME}-worker"]
 SETTINGS = "WORKER__URL=redis://127.0.0.1:1/0\nRATE_LIMIT__ENABLED=false\n"
@@ -75,7 +75,7 @@ def test_backups_begin_with_the_installation(machine: Booted) -> None:
 
 def test_an_upgrade_and_a_new_secret_fail_no_request(machine: Booted) -> None:
     machine.done("install", "--mode=600", "/dev/stdin", f"/etc/{NAME}/secrets/HEALTH__KEY", text="a-key-of-operators")
-    main = machine.root / "root/checkout/app/main.py"
+    main = machine.root / "srv/checkout/app/main.py"
     main.write_text(main.read_text() + "# of the next version\n")
     answers: list[int] = []
     over = Event()

@@ -16,8 +16,6 @@ from tests.tree import required
 DEFAULT = "3.13"
 """The Python that most services run on, as copier.yml suggests it."""
 OLDEST = "3.11"
-WITHOUT_COVERAGE = {"PYTEST_ADDOPTS": "--no-cov -W ignore::pytest_cov.CovDisabledWarning"}
-"""For the tests of a service: measuring doubles their time. The first steps measure it, on one database."""
 
 
 def uv() -> str:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,25 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.live.environment import WITHOUT_COVERAGE, clean, uv
+from tests.live.environment import clean, uv
 from tests.live.service import ORDERS, free_port, order
 from tests.matrix.combinations import label
 from tests.render import render
 from tests.tree import CHOICES
 
 
-def make(root: Path, target: str, variables: Mapping[str, str] | None = None) -> str:
+def make(root: Path, *arguments: str, timeout: float = 900.0) -> str:
     """Run a target as a newcomer does, in an environment that names nothing of this repository."""
-    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"} | {**(variables or {})}
+    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["make", "--no-print-directory", target],
+        ["make", "--no-print-directory", *arguments],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=900,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
@@ -55,7 +54,7 @@ def test_from_nothing_to_an_order(answers: dict[str, Any], tmp_path: Path) -> No
     make(root, "setup")  # once more does no harm
     assert (root / ".env").read_text() == secrets
     make(root, "check")
-    make(root, "test", {} if answers["database"] == "postgres" else WITHOUT_COVERAGE)
+    make(root, "test")
     serves(root)
 
 

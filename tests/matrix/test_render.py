@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from tests.conftest import Render, copy
 from tests.manifests import EXTENSIONS
@@ -136,6 +137,14 @@ def test_an_ordinary_name_is_found_where_code_or_a_list_has_it() -> None:
         assert mention("requests").search(line), line
     for line in ("Requests see the same.", "# A share of the requests", '"legendFormat": "requests",'):
         assert not mention("requests").search(line), line
+
+
+def test_no_python_is_admitted_that_cannot_unpack_archives_safely(rendered: Render) -> None:
+    for python in CHOICES["python_version"]:
+        project = tomllib.loads((rendered(python_version=python) / "pyproject.toml").read_text())
+        admitted = SpecifierSet(project["project"]["requires-python"])
+        assert "3.11.3" not in admitted  # tarfile has its filters from 3.11.4 on
+        assert "3.14.0" in admitted
 
 
 def test_what_is_on_is_there(service: Loaded) -> None:
