@@ -17,6 +17,8 @@ from app.core.security import HttpSettings
 logger = logging.getLogger(__name__)
 LINGER = 2.0
 """Seconds for which the rest of a body is read and thrown away after an answer that did not wait for it."""
+LAST_CALL = 0.5
+"""Seconds in which a connection may bring one more request when the service stops: it can be on its way already."""
 
 
 class PromptProtocol(HttpToolsProtocol):
@@ -25,6 +27,7 @@ class PromptProtocol(HttpToolsProtocol):
     _headers_due: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _unread: socket.socket | None = None
+    _last_call = False
 
     @property
     def limits(self) -> HttpSettings:
@@ -44,6 +47,16 @@ class PromptProtocol(HttpToolsProtocol):
             self._expect_headers()
         elif self._headers_due is not None:
             self._headers_due = _disarmed(self._headers_due)
+        if self._last_call and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Answer what is under way, or one more request, and close."""
+        self._last_call = True
+        if self._idle:
+            self.loop.call_later(LAST_CALL, self._close_if_idle)
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent: give it its time."""
@@ -77,6 +90,14 @@ class PromptProtocol(HttpToolsProtocol):
         """Answer what is no HTTP at all in the format of every other error."""
         del msg
         self._refuse(BadRequest("this is not valid HTTP"))
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._idle:
+            super().shutdown()
 
     def _expect_headers(self) -> None:
         if self._headers_due is None:

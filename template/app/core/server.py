@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -11,11 +12,12 @@ from typing import Any, ClassVar
 import uvicorn
 from pydantic import Field
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
 
 from app.core.errors import ConfigurationInvalid
 from app.core.protocol import PromptProtocol
 from app.core.settings import CommaSeparated, Group
+from app.core.stopping import Server
 
 
 class ServerSettings(Group):
@@ -61,21 +63,41 @@ def run(settings: ServerSettings, *, reload: bool) -> None:
         # A worker that imports the service on a busy machine is not hung: after 5 seconds it was killed, for ever.
         "timeout_worker_healthcheck": 30,
     }
-    if settings.workers == 1:
+    if reload:
         uvicorn.run("app.main:create_app", **options)
-        return
-    with _made_for_workers(settings) as shared:
-        os.environ["SERVER__SHARED"] = shared  # the workers are processes of their own, and read their settings anew
-        config = uvicorn.Config("app.main:create_app", **options)
-        workers = Workers(config, sockets=[config.bind_socket()])
-        workers.run()
-    workers.end()
+    elif settings.workers == 1:
+        Server(uvicorn.Config("app.main:create_app", **options)).run_alone()
+    else:
+        with _made_for_workers(settings) as shared:
+            os.environ["SERVER__SHARED"] = shared  # the workers are processes of their own, and read settings anew
+            config = uvicorn.Config("app.main:create_app", **options)
+            workers = Workers(config, sockets=[config.bind_socket()])
+            workers.run()
+        workers.end()
+
+
+class Worker(multiprocess.Process):
+    """One of several processes."""
+
+    @cached_property
+    def server(self) -> uvicorn.Server:
+        """Ours, in place of uvicorn's."""
+        return Server(self.config)
+
+
+multiprocess.Process = Worker  # type: ignore[misc]  # the supervisor names its class in four places, and takes none
 
 
 class Workers(Multiprocess):
     """Several processes behind one socket, which end with the status that one alone has; uvicorn's end with 0."""
 
     terminated = False
+
+    def terminate_all(self) -> None:
+        """Leave the socket to the workers: the last of them that stops listening closes it."""
+        for opened in self.sockets:
+            opened.close()
+        super().terminate_all()
 
     def handle_term(self) -> None:
         """Stop because of SIGTERM."""

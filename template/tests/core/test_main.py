@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -16,16 +15,17 @@ import uvicorn
 from app import __main__
 from app.core.component import Component, State, opened_in_order
 from app.core.lifecycle import Lifecycle
+from app.core.stopping import Server
 from app.main import shipped
 from tests.conftest import Start
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> list[dict[str, Any]]:
-    """What uvicorn would have been started with."""
-    calls: list[dict[str, Any]] = []
+def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> list[uvicorn.Config]:
+    """What the server would have been started with."""
+    calls: list[uvicorn.Config] = []
     monkeypatch.setattr(sys, "argv", ["app"])
-    monkeypatch.setattr(uvicorn, "run", lambda target, **options: calls.append({"target": target, **options}))
+    monkeypatch.setattr(Server, "run_alone", lambda server: calls.append(server.config))
     monkeypatch.chdir(tmp_path)  # away from the .env of this desk
     monkeypatch.setenv("DATABASE__URL", database_url)
     monkeypatch.setenv("SERVER__PORT", str(free_port()))
@@ -38,19 +38,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_the_command_serves_as_the_settings_say(served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_serves_as_the_settings_say(served: list[uvicorn.Config], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVER__KEEP_ALIVE", "7")
     monkeypatch.setenv("SERVER__TRUSTED_PROXIES", "10.0.0.0/8,127.0.0.1")
     assert __main__.main() == 0
-    (options,) = served
-    assert options["target"] == "app.main:create_app"
-    assert options["timeout_keep_alive"] == 7
-    assert options["forwarded_allow_ips"] == ["10.0.0.0/8", "127.0.0.1"]
-    assert (options["server_header"], options["access_log"], options["log_config"]) == (False, False, None)
+    (config,) = served
+    assert config.app == "app.main:create_app"
+    assert config.timeout_keep_alive == 7
+    assert config.forwarded_allow_ips == ["10.0.0.0/8", "127.0.0.1"]
+    assert (config.server_header, config.access_log, config.log_config) == (False, False, None)
 
 
 def test_a_wrong_setting_stops_it_with_a_line_and_no_traceback(
-    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served: list[uvicorn.Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SERVER__PORT", "0")
     monkeypatch.setenv("LOG__LEVLE", "INFO")
@@ -61,7 +61,7 @@ def test_a_wrong_setting_stops_it_with_a_line_and_no_traceback(
 
 
 def test_a_port_in_use_is_one_line(
-    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served: list[uvicorn.Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("SERVER__PORT", str(taken.getsockname()[1]))
@@ -72,7 +72,7 @@ def test_a_port_in_use_is_one_line(
 
 
 def test_another_process_of_the_service_runs_with_everything_open(
-    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    served: list[uvicorn.Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[State] = []
 
@@ -91,7 +91,7 @@ def test_another_process_of_the_service_runs_with_everything_open(
 
 
 def test_a_process_that_nobody_offers_is_one_line(
-    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served: list[uvicorn.Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["app", "sweep"])
     assert __main__.main() == 2
