@@ -2,12 +2,14 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.delivery.store import Store
 from tests.delivery.tools import tool
 from tests.live.service import BOUND
 
@@ -26,7 +28,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 class Cluster:
     """A PostgreSQL of Debian, archived by the shipped configuration."""
 
-    def __init__(self, root: Path, place: Path) -> None:
+    def __init__(self, root: Path, place: Path, store: Store | None = None) -> None:
         self.root, self.place = root, place
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
         assert found, "PostgreSQL is missing: install it with `apt-get install postgresql`"
@@ -38,6 +40,9 @@ class Cluster:
             (place / folder).mkdir()
         for file in ("pgbackrest.conf", "postgresql.conf"):
             (place / file).write_text(self._shipped(file))
+        if store:
+            shutil.copyfile(store.certificate, place / "store.pem")
+            self._name(store)
         for path in [place, *place.rglob("*")]:
             shutil.chown(path, USER)
         self.environment = {
@@ -50,6 +55,7 @@ class Cluster:
             "PGBACKREST_PG1_SOCKET_PATH": str(place / "socket"),
             "PGBACKREST_PG1_USER": "postgres",
             "PGBACKREST_REPO1_PATH": str(place / "repository"),
+            **({"PGBACKREST_REPO2_STORAGE_CA_FILE": str(place / "store.pem")} if store else {}),
             "PGBACKREST_LOG_PATH": str(place / "log"),
             "PGBACKREST_LOCK_PATH": str(place / "lock"),
             "PGBACKREST_SPOOL_PATH": str(place / "spool"),
@@ -57,6 +63,19 @@ class Cluster:
 
     def _shipped(self, name: str) -> str:
         return (self.root / "ops" / "backups" / name).read_text()
+
+    def _name(self, store: Store) -> None:
+        """Fill in the lines that the shipped file has for a store."""
+        given = {"s3-endpoint": store.address, "s3-key": "key", "s3-key-secret": "secret", "cipher-pass": "passphrase"}
+        file = self.place / "pgbackrest.conf"
+        file.write_text(
+            re.sub(
+                r"^# repo2-(.+?)=(.*)$",
+                lambda found: f"repo2-{found[1]}={given.get(found[1], found[2])}",
+                file.read_text(),
+                flags=re.MULTILINE,
+            )
+        )
 
     def run(self, *command: str, **variables: str) -> str:
         """Run a command as the server's user."""
@@ -90,6 +109,13 @@ class Cluster:
     def stop(self) -> None:
         """End it as a crash would."""
         self.run("pg_ctl", "--pgdata", str(self.data), "--mode=immediate", "--wait", "stop")
+
+    def lose(self, *folders: str) -> None:
+        """Have it crash, and folders of it be as on a new machine."""
+        self.stop()
+        for folder in folders:
+            shutil.rmtree(self.place / folder)
+            self.run("mkdir", "--mode=700", folder)
 
     def ask(self, statement: str) -> str:
         """Run SQL."""

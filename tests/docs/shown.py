@@ -64,6 +64,9 @@ TESTED = {
     (
         'pgbackrest --stanza=my-service --delta --type=time --target="$MOMENT" --target-action=promote restore'
     ): "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
+    "pgbackrest --stanza=my-service --repo=2 --type=full backup": (
+        "delivery/test_recovery::test_a_server_goes_back_on_a_machine_that_has_nothing"
+    ),
     "pgbackrest --stanza=my-service --type=full backup": "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
     "pgbackrest --stanza=my-service check": "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
     "pgbackrest --stanza=my-service info": "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
