@@ -34,12 +34,15 @@ class Stack:
         assert done.returncode == 0, f"{done.stdout[-4000:]}\n{self.state()}"
         return done.stdout
 
-    def compose(self, *arguments: str, timeout: float = 120) -> str:
+    def compose(self, *arguments: str) -> str:
         """`docker compose --file compose.production.yaml`, as the documentation writes it."""
-        command = ["docker", "compose", "--file", "compose.production.yaml", *arguments]
+        return self.desk("--file", "compose.production.yaml", *arguments)
+
+    def desk(self, *arguments: str) -> str:
+        """`docker compose`, which takes compose.yaml."""
         done = subprocess.run(
-            command, cwd=self.root, env=self.engine.environment(), capture_output=True, text=True, check=False,
-            timeout=timeout,
+            ["docker", "compose", *arguments], cwd=self.root, env=self.engine.environment(), capture_output=True,
+            text=True, check=False, timeout=180,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return done.stdout

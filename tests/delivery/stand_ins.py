@@ -41,11 +41,12 @@ if ((EUID == 0)); then
     exec setpriv --reuid=999 --regid=999 --clear-groups "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb --username=postgres --pwfile="$POSTGRES_PASSWORD_FILE"
-    printf '\nhost all all all scram-sha-256\n' >>"$PGDATA/pg_hba.conf"
+    initdb --username="${POSTGRES_USER:=postgres}" ${POSTGRES_PASSWORD_FILE:+--pwfile="$POSTGRES_PASSWORD_FILE"}
+    printf '\nhost all all all %s\n' "${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >>"$PGDATA/pg_hba.conf"
     pg_ctl -D "$PGDATA" -o "$FOLDER -c listen_addresses=''" -w start
+    [ -z "${POSTGRES_DB:-}" ] || createdb -h /var/run/postgresql --username "$POSTGRES_USER" "$POSTGRES_DB"
     for file in /docker-entrypoint-initdb.d/*.sql; do
-        psql -h /var/run/postgresql -v ON_ERROR_STOP=1 --username postgres --no-password --no-psqlrc -f "$file"
+        [ ! -e "$file" ] || psql -h /var/run/postgresql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" --no-password -Xf "$file"
     done
     pg_ctl -D "$PGDATA" -m fast -w stop
 fi

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.full, pytest.mark.xdist_group("engine"), pytest.mark.t
 URL = "https://localhost"
 NETWORK = {"proxy": "Connection refused", "app": "Connection refused", "postgres": "Network is unreachable"}
 """What somebody hears who asks the caller's machine for a port that is closed: to be refused, it has to be reached."""
+READY = r"exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET /health/ready HTTP/1.0\r\n\r\n' >&3; timeout 30 cat <&3"
 ASK = '(: </dev/tcp/"$0"/9) 2>&1 || true'
 
 
@@ -171,3 +172,18 @@ def test_a_domain_that_is_missing_changes_nothing(stack: Stack) -> None:
         settings.write_text(text)
     assert b"DOMAIN is not set" in done.stderr
     assert stack.health()["app"] == "healthy"
+
+
+def test_a_desk_has_all_servers_and_the_service_by_one_command(stack: Stack) -> None:
+    stack.compose("down")
+    # A machine with a registry builds it by `build: .` instead.
+    stack.engine.docker("tag", "my-service:1.0.0", "my-service:development")
+    stack.desk("up", "--detach", "--wait")
+    try:
+        assert "200 OK" in stack.engine.inside("bash", "-c", READY)
+        main = stack.root / "app/main.py"
+        main.write_text(main.read_text() + "# changed at the desk\n")
+        stack.until(lambda: "Reloading" in stack.desk("logs", "app"))
+        stack.until(lambda: "200 OK" in stack.engine.inside("bash", "-c", READY))
+    finally:
+        stack.desk("down", "--volumes")
