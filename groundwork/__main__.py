@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     scaffold.add_argument("--data-file", type=Path, metavar="FILE", help="answers as YAML; --data goes before them")
     scaffold.add_argument("--template", metavar="URL", help="another template: a URL or the path of a checkout")
     scaffold.add_argument(
-        "--vcs-ref", metavar="VERSION", help="its version (default: HEAD of a checkout, the newest of a URL)"
+        "--vcs-ref", metavar="VERSION", help="its version (default: the newest release; HEAD: as a checkout is)"
     )
     scaffold.add_argument(
         "--beside", action="store_true", help="without DEST: beside this checkout, not in this folder"
@@ -85,7 +85,10 @@ def scaffold(arguments: argparse.Namespace) -> None:
         repository=not arguments.no_git,
     )
     print(f"\n{made.path.name} is ready, from Groundwork {made.version}. Next:\n")
-    print(f"  cd {shlex.quote(os.path.relpath(made.path))}\n  make setup\n  make dev\n")
+    there = os.path.relpath(made.path)
+    # `make -C` has gone elsewhere: from there, the way to what is not below says nothing.
+    there = str(made.path.resolve()) if there.startswith(os.pardir) else there
+    print(f"  cd {shlex.quote(there)}\n  make setup\n  make dev\n")
 
 
 def main() -> int:

@@ -42,7 +42,8 @@ def _local(url: str) -> str:
 def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
     """The template and version as the answers file should have them: an absolute path or URL, and a commit.
 
-    A checkout gives its HEAD, a URL its newest release.
+    A checkout gives the newest release that its HEAD has, or HEAD before the first one; a URL gives its newest release.
+    From what is newer than a release nothing could be updated: Copier takes that for a way back.
 
     Raises:
         Refused: git is missing, or the folder is no checkout, or has changes that no version holds.
@@ -67,7 +68,7 @@ def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
         raise Refused(
             f"{root} has uncommitted changes ({first}), which no update could find again: commit or stash them"
         )
-    return str(root), ref or "HEAD"
+    return str(root), ref or _git(root, "describe", "--tags", "--abbrev=0", "--match=v[0-9]*") or "HEAD"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from tests.conftest import Render
 from tests.docs.conftest import writable
 from tests.live.environment import DEFAULT, clean, interpreter
+from tests.matrix.combinations import extremes, label
 from tests.releases import git
 
 NOWHERE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
@@ -21,10 +23,9 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-def service(rendered: Render, tmp_path: Path) -> Path:
+def hooked(rendered: Path, root: Path) -> Path:
     """A service with its hook, and nothing that could reach a network."""
-    root = writable(rendered(extensions=[], delivery=[], database="sqlite"), tmp_path / "service")
+    writable(rendered, root)
     (root / ".venv").symlink_to(interpreter(DEFAULT).parents[1])
     git(root, "init", "--quiet", "--initial-branch=main")
     (root / ".git" / "info" / "exclude").write_text(".venv\n")
@@ -32,6 +33,12 @@ def service(rendered: Render, tmp_path: Path) -> Path:
     git(root, "commit", "--quiet", "--message", "Start")
     subprocess.run([".venv/bin/prek", "install"], cwd=root, env=clean() | NOWHERE, check=True, capture_output=True)
     return root
+
+
+@pytest.fixture
+def service(rendered: Render, tmp_path: Path) -> Path:
+    """A small one."""
+    return hooked(rendered(extensions=[], delivery=[], database="sqlite"), tmp_path / "service")
 
 
 def commit(root: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -61,6 +68,22 @@ def test_a_careless_commit_is_refused_and_a_clean_one_passes(service: Path) -> N
     done = commit(service, '"""More."""\n\nONE = 1\n')
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(git(service, "log", "--oneline").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "answers", [row for row in extremes() if len(row["extensions"]) != 1 != len(row["delivery"])], ids=label
+)
+def test_all_that_the_template_wrote_passes(answers: dict[str, Any], rendered: Render, tmp_path: Path) -> None:
+    root = hooked(rendered(**answers), tmp_path / "service")
+    done = subprocess.run(
+        [".venv/bin/prek", "run", "--all-files"],
+        cwd=root,
+        env=clean() | NOWHERE | {"PREK_HOME": str(tmp_path / "prek")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_hook_is_a_program_of_the_service(service: Path) -> None:

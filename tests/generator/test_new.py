@@ -135,7 +135,7 @@ def test_a_template_that_wants_trust_is_refused(template: Path, tmp_path: Path) 
     (root / "copier.yml").open("a").write("_tasks: [touch pwned]\n")
     git(root, "commit", "--all", "--quiet", "--message=x")
     with pytest.raises(Refused, match="wants to run code of its own"):
-        new(tmp_path / "service", template=str(root), folder=tmp_path, data={}, defaults=True)
+        new(tmp_path / "service", template=str(root), ref="HEAD", folder=tmp_path, data={}, defaults=True)
 
 
 def test_make_new_writes_a_service_beside_the_checkout(template: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_make_new_writes_a_service_beside_the_checkout(template: Path, tmp_path:
     command = ["make", "--no-print-directory", "new", *arguments]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, env=environ)
     assert done.returncode == 0, done.stderr
-    assert "  cd ../pier\n  make setup\n  make dev\n" in done.stdout
+    assert f"  cd {tmp_path / 'pier'}\n  make setup\n  make dev\n" in done.stdout
     recorded = yaml.safe_load((tmp_path / "pier" / ".copier-answers.yml").read_text())
     assert recorded["_src_path"] == str(root)
     assert recorded["database"] == "postgres"

@@ -91,6 +91,18 @@ def test_a_checkout_without_tags_gives_a_service_that_knows_its_commit(template:
     assert git(tmp_path / "groundwork", "rev-parse", "HEAD").startswith(made.version)
 
 
+def test_a_checkout_gives_its_newest_release_which_can_be_updated(template: Path, tmp_path: Path) -> None:
+    root = clone(template, tmp_path / "groundwork")
+    git(root, "commit", "--allow-empty", "--quiet", "--message=x")
+    made = new(tmp_path / "service", template=str(root), folder=tmp_path, data={}, defaults=True)
+    assert made.version == NEXT
+    command = [sys.executable, "-m", "copier", "update", "--defaults", "--quiet"]
+    updated = subprocess.run(command, cwd=made.path, capture_output=True, text=True, check=False)
+    assert updated.returncode == 0, updated.stderr
+    newer = new(tmp_path / "newer", template=str(root), ref="HEAD", folder=tmp_path, data={}, defaults=True)
+    assert newer.version.startswith(f"{NEXT}-1-g")
+
+
 def test_an_older_copier_is_told_so(template: Path, tmp_path: Path) -> None:
     root = clone(template, tmp_path / "groundwork")
     questions = root / "copier.yml"

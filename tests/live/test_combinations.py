@@ -168,7 +168,7 @@ def make(service: Rendered, target: str, **more: str) -> None:
         **more,
     }
     done = subprocess.run(
-        ["make", "--no-print-directory", target],
+        ["make", target],
         cwd=service.root,
         env=environment,
         capture_output=True,

@@ -22,7 +22,7 @@ def make(root: Path, *arguments: str, timeout: float = 900.0) -> str:
     """Run a target as a newcomer does, in an environment that names nothing of this repository."""
     environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["make", "--no-print-directory", *arguments],
+        ["make", *arguments],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
@@ -65,7 +65,7 @@ def serves(root: Path) -> None:
     log = root.parent / "run.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            ["make", "--no-print-directory", "run"],
+            ["make", "run"],
             cwd=root,
             env=environment,
             stdout=stream,

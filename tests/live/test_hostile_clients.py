@@ -151,9 +151,9 @@ MALFORMED = {
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_what_is_malformed_is_a_4xx_of_the_one_format(kind: str, service: Service) -> None:
     answer = exchange.send(service.port, MALFORMED[kind].replace(b"POST /api", b"POST /api", 1))
-    assert 400 <= answer.status < 500 or (kind == "huge header" and answer.status == 200), answer
-    if answer.status != 200:
-        is_problem(answer, answer.status)
+    assert (answer.status == 431) if kind == "huge header" else (400 <= answer.status < 500), answer
+    is_problem(answer, answer.status)
+    assert service.logged(correlation_id=answer.json()["correlation_id"])
     assert "set-cookie" not in answer.headers
     assert service.http.get("/health/live").status_code == 200
     assert "unexpected error" not in [line["event"] for line in service.lines()]

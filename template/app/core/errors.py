@@ -132,6 +132,13 @@ class PreconditionRequired(ServiceError):
     message = "send the ETag that you read as If-Match"
 
 
+class HeadersTooLarge(ServiceError):
+    """The headers are larger than any route takes."""
+
+    status = 431
+    message = "the headers are too large"
+
+
 class RateLimited(ServiceError):
     """The caller asked too often."""
 

@@ -116,7 +116,10 @@ def install(app: FastAPI) -> None:
 
 
 async def _service_error(request: Request, error: ServiceError) -> Response:
-    if error.status >= 500:
+    if error.status == 503:  # something is away, and a thousand requests a second say so: no traceback for each
+        cause, _, _ = str(error.__cause__ or "").partition("\n")
+        logger.warning("%s: %s%s", error.code, error.message, f" ({cause})" if cause else "")
+    elif error.status >= 500:
         logger.warning("%s: %s", error.code, error.message, exc_info=error.__cause__)
     return response(error, request.url.path)
 

@@ -5,18 +5,22 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.core import context, problems
 from app.core.component import Component, State
 from app.core.context import RequestContext
-from app.core.errors import PROBLEM, BadRequest, RequestTimedOut, ServiceError
+from app.core.errors import PROBLEM, BadRequest, HeadersTooLarge, RequestTimedOut, ServiceError
 from app.core.security import HttpSettings
 
 logger = logging.getLogger(__name__)
 LINGER = 2.0
 """Seconds for which the rest of a body is read and thrown away after an answer that did not wait for it."""
+HEADERS = 65_536
+"""The most bytes of headers that are read, give or take a piece."""
+PIECE = 16_384
 LAST_CALL = 0.5
 """Seconds in which a connection may bring one more request when the service stops: it can be on its way already."""
 
@@ -28,6 +32,8 @@ class PromptProtocol(HttpToolsProtocol):
     _stalled: asyncio.TimerHandle | None = None
     _unread: socket.socket | None = None
     _last_call = False
+    _begun = 0
+    """Bytes of headers that are not complete."""
 
     @property
     def limits(self) -> HttpSettings:
@@ -42,11 +48,20 @@ class PromptProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Give headers their time. Most arrive at once: a timer for those too takes 4 % of a small request."""
+        if len(data) > PIECE:
+            for start in range(0, len(data), PIECE):
+                if not self.transport.is_closing():
+                    self.data_received(data[start : start + PIECE])
+            return
         super().data_received(data)
         if not self.scope or "method" not in self.scope:  # uvicorn sets it when the headers are complete
             self._expect_headers()
+            self._begun += len(data)
+            if self._begun > HEADERS:
+                self._refuse(HeadersTooLarge())
         elif self._headers_due is not None:
             self._headers_due = _disarmed(self._headers_due)
+            self._begun = 0
         if self._last_call and self.cycle is not None:
             self.cycle.keep_alive = False
 
@@ -111,11 +126,15 @@ class PromptProtocol(HttpToolsProtocol):
         self.transport.abort()  # close() would wait for the client to take the rest
 
     def _refuse(self, error: ServiceError) -> None:
-        if self.transport.is_closing():
-            return
+        if not self.transport.is_closing():
+            self._unread = self.transport.get_extra_info("socket").dup()
+            copy_context().run(self._answer, error)  # the server's own context serves other connections too
+
+    def _answer(self, error: ServiceError) -> None:
         request = RequestContext()
         request.identify(None, None)
         context.enter(request)
+        logger.warning("refused what %s sent: %s", self.client[0] if self.client else "somebody", error.message)
         body = problems.body(error, "/")
         head = (
             f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"

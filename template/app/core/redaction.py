@@ -27,7 +27,7 @@ _TEXT = (
     ),
     # Bearer abc, Basic abc
     (re.compile(r"(?P<keep>\b(?:bearer|basic)\s+)[\w.~+/=\-]{6,}", re.IGNORECASE), r"\g<keep>" + HIDDEN),
-    # ?token=abc, password='a b c', "api_key": "abc"
+    # ?token=abc, "api_key": "abc", and what stands in quotes with spaces in it
     (
         re.compile(
             rf"(?P<keep>(?:{_WORDS})[\w\-]{{0,40}}[\"']?\s*[=:]\s*)(?!\[redacted\])"

@@ -118,7 +118,7 @@ def test_the_command_says_what_is_wrong(
 
 def test_make_api_key_runs_the_command() -> None:
     def dry(*arguments: str) -> subprocess.CompletedProcess[str]:
-        run = ["make", "--dry-run", "api-key", *arguments]  # the developer's make
+        run = ["make", "--no-print-directory", "--dry-run", "api-key", *arguments]  # the developer's make
         return subprocess.run(run, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
 
     done = dry("client=billing", "scopes=notes:read notes:write", "days=7")

@@ -110,7 +110,7 @@ def test_the_command_says_so_by_its_exit_status(
 
 
 def test_make_has_the_command() -> None:
-    run = ["make", "--dry-run", "verify-audit"]
+    run = ["make", "--no-print-directory", "--dry-run", "verify-audit"]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603  # the developer's make
     assert done.stdout.rstrip().endswith("python -m app.extensions.audit verify")
 

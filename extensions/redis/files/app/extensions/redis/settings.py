@@ -11,7 +11,7 @@ class RedisSettings(Group):
     """Where the server is, and how long anybody waits for it."""
 
     group: ClassVar[str] = "redis"
-    url: Annotated[str | None, address({"redis", "rediss"}, "redis://:password@host:6379/0")] = Field(
+    url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
         None,
         repr=False,
         description="Where the server is: redis://:password@host:6379/0; "

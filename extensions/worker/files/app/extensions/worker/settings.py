@@ -9,7 +9,7 @@ from app.core.engine import DatabaseSettings
 from app.core.settings import Group, Settings, address
 
 SCHEMES = {"redis", "rediss", "postgres", "postgresql"}
-EXAMPLES = "redis://:password@host:6379/0 or postgresql://user:password@host/name"
+EXAMPLES = "redis://host:6379/0 or postgresql://host/name, with user:password@ before the host"
 
 
 class WorkerSettings(Group):
