@@ -1,6 +1,7 @@
 """Where the template comes from, and whether a service made from it could ever be updated."""
 
 import json
+import re
 import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, distribution
@@ -42,7 +43,7 @@ def _local(url: str) -> str:
 def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
     """The template and version as the answers file should have them: an absolute path or URL, and a commit.
 
-    A checkout gives the newest release that its HEAD has, or HEAD before the first one; a URL gives its newest release.
+    A checkout gives the newest release that its HEAD has, or HEAD where it has no tags; a URL gives its newest release.
     From what is newer than a release nothing could be updated: Copier takes that for a way back.
 
     Raises:
@@ -68,7 +69,12 @@ def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
         raise Refused(
             f"{root} has uncommitted changes ({first}), which no update could find again: commit or stash them"
         )
-    return str(root), ref or _git(root, "describe", "--tags", "--abbrev=0", "--match=v[0-9]*") or "HEAD"
+    return str(root), ref or _newest_release(root) or "HEAD"
+
+
+def _newest_release(root: Path) -> str | None:
+    tags = _git(root, "tag", "--merged=HEAD", "--sort=-version:refname", "--list", "v*") or ""
+    return next((tag for tag in tags.splitlines() if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), None)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

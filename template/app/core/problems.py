@@ -42,6 +42,7 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
         errors.ValidationFailed,
         errors.PreconditionRequired,
         errors.RateLimited,
+        errors.HeadersTooLarge,
         errors.ExternalServiceFailed,
         errors.ServiceUnavailable,
     )
@@ -117,11 +118,18 @@ def install(app: FastAPI) -> None:
 
 async def _service_error(request: Request, error: ServiceError) -> Response:
     if error.status == 503:  # something is away, and a thousand requests a second say so: no traceback for each
-        cause, _, _ = str(error.__cause__ or "").partition("\n")
-        logger.warning("%s: %s%s", error.code, error.message, f" ({cause})" if cause else "")
+        logger.warning("%s: %s%s", error.code, error.message, _cause(error))
     elif error.status >= 500:
         logger.warning("%s: %s", error.code, error.message, exc_info=error.__cause__)
     return response(error, request.url.path)
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what it came from, in brackets."""
+    if error.__cause__ is None:
+        return ""
+    said, _, _ = str(error.__cause__).partition("\n")
+    return f" ({said})" if said else _cause(error.__cause__) or f" ({type(error.__cause__).__name__})"
 
 
 async def _database_error(request: Request, error: SQLAlchemyError) -> Response:

@@ -32,8 +32,9 @@ class PromptProtocol(HttpToolsProtocol):
     _stalled: asyncio.TimerHandle | None = None
     _unread: socket.socket | None = None
     _last_call = False
+    _incomplete: object = None
+    """The scope of a request whose headers are not complete, and how many bytes of them there are."""
     _begun = 0
-    """Bytes of headers that are not complete."""
 
     @property
     def limits(self) -> HttpSettings:
@@ -45,6 +46,8 @@ class PromptProtocol(HttpToolsProtocol):
         """Give a new connection the time for its first request."""
         super().connection_made(transport)
         self._expect_headers()
+        if getattr(self.server_state, "stopping", False):
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Give headers their time. Most arrive at once: a timer for those too takes 4 % of a small request."""
@@ -56,12 +59,13 @@ class PromptProtocol(HttpToolsProtocol):
         super().data_received(data)
         if not self.scope or "method" not in self.scope:  # uvicorn sets it when the headers are complete
             self._expect_headers()
+            if self._incomplete is not self.scope:  # another request, or the first piece of the first one
+                self._incomplete, self._begun = self.scope, 0
             self._begun += len(data)
             if self._begun > HEADERS:
                 self._refuse(HeadersTooLarge())
         elif self._headers_due is not None:
             self._headers_due = _disarmed(self._headers_due)
-            self._begun = 0
         if self._last_call and self.cycle is not None:
             self.cycle.keep_alive = False
 
@@ -91,7 +95,7 @@ class PromptProtocol(HttpToolsProtocol):
         """
         super().on_response_complete()
         if self.cycle.more_body and self.transport.is_closing():
-            self._unread = self.transport.get_extra_info("socket").dup()
+            self._keep()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is waited for any more."""
@@ -125,9 +129,18 @@ class PromptProtocol(HttpToolsProtocol):
         logger.warning("cut a connection whose client took nothing for %s seconds", self.limits.stall_timeout)
         self.transport.abort()  # close() would wait for the client to take the rest
 
-    def _refuse(self, error: ServiceError) -> None:
-        if not self.transport.is_closing():
+    def _keep(self) -> None:
+        with suppress(OSError):  # no descriptors are left: then the answer may be lost
             self._unread = self.transport.get_extra_info("socket").dup()
+
+    def _refuse(self, error: ServiceError) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._idle and not self.cycle.more_body:  # the answer to a request before it is on its way
+            self.flow.pause_reading()
+            self.cycle.keep_alive = False
+        else:
+            self._keep()
             copy_context().run(self._answer, error)  # the server's own context serves other connections too
 
     def _answer(self, error: ServiceError) -> None:

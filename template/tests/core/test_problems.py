@@ -57,6 +57,12 @@ async def raise_by_name(name: str) -> None:
     raise getattr(errors, name)
 
 
+@router.get("/away")
+async def away() -> None:
+    """Something is not there, and says so in two lines."""
+    raise errors.ServiceUnavailable from ConnectionRefusedError("nobody listens\nfor a long story")
+
+
 @router.get("/http/{status}")
 async def raise_http(status: int, detail: str | None = None) -> None:
     """Raises as FastAPI's own code does."""
@@ -176,3 +182,10 @@ async def test_an_unexpected_error_is_a_500_that_says_nothing_internal(
     assert line["correlation_id"] == document["correlation_id"]
     assert "AttributeError" in line["exception"]
     assert "no_such_error" in line["exception"]
+
+
+async def test_what_is_away_is_one_line_each_time(client: httpx2.AsyncClient, log_lines: Lines) -> None:
+    problem(await client.get("/problems/away"), 503, "service_unavailable")
+    (line,) = [line for line in log_lines() if line["level"] == "warning"]
+    assert line["event"].endswith(" (nobody listens)")
+    assert "exception" not in line
