@@ -50,7 +50,7 @@ def storing(python: Path, folder: Path, bucket: str) -> Iterator[Store]:
     certificate = folder / "caddy/pki/authorities/local/root.crt"
     with (
         (folder / "store.log").open("ab") as log,
-        subprocess.Popen(store, stdout=log, stderr=log) as storing,
+        subprocess.Popen(store, stdout=log, stderr=log) as behind_it,
         subprocess.Popen(proxy, stdout=log, stderr=log, env=environment) as proxying,
     ):
         try:
@@ -61,7 +61,7 @@ def storing(python: Path, folder: Path, bucket: str) -> Iterator[Store]:
             with httpx2.Client(base_url=f"https://localhost:{port}", verify=_trust(certificate), timeout=BOUND) as http:
                 yield Store(f"localhost:{port}", certificate, http)
         finally:
-            storing.kill()
+            behind_it.kill()
             proxying.kill()
 
 

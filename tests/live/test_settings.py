@@ -62,6 +62,11 @@ def test_each_mistake_is_one_line(mistake: str, rendered: Make) -> None:
         assert any(line.startswith(start) for line in said), (start, said)
 
 
+def test_an_example_of_a_url_is_shown_as_it_is(rendered: Make) -> None:
+    service = rendered(extensions=["redis"], migrated=False, url="sqlite:///unused.db")
+    assert refused(service, REDIS__URL="http://x") == ["REDIS__URL: has to look like redis://host:6379/0"]
+
+
 def test_migrations_refuse_the_same(service: Rendered) -> None:
     settings, expected = MISTAKES["three at once"]
     assert len(refused(service, "alembic", "upgrade", "head", **settings)) == len(expected)

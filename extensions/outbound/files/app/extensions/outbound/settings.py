@@ -48,9 +48,7 @@ class OutboundSettings(Group):
         default_factory=dict,
         description="What differs for one service, and its address: `OUTBOUND__SERVICES__BILLING__URL`.",
     )
-    storage_url: Annotated[
-        str | None, address({"redis", "rediss"}, "redis://host:6379/0, :password@ before the host")
-    ] = Field(
+    storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
         None,
         repr=False,
         description="Where all processes share breakers: redis://:password@host:6379/0; unset: each has its own.",

@@ -20,9 +20,7 @@ class RateLimitSettings(Group):
     clients: int = Field(
         50_000, ge=1, description="Clients that a process counts at most; the oldest are forgotten first."
     )
-    storage_url: Annotated[
-        str | None, address({"redis", "rediss"}, "redis://host:6379/0, :password@ before the host")
-    ] = Field(
+    storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
         None,
         repr=False,
         description="Where all processes count together: redis://:password@host:6379/0; unset: each counts for itself.",

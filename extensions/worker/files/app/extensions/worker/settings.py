@@ -9,7 +9,7 @@ from app.core.engine import DatabaseSettings
 from app.core.settings import Group, Settings, address
 
 SCHEMES = {"redis", "rediss", "postgres", "postgresql"}
-EXAMPLES = "redis://host:6379/0 or postgresql://host/name, with user:password@ before the host"
+EXAMPLES = "redis://host:6379/0 or postgresql://host/name"
 
 
 class WorkerSettings(Group):
