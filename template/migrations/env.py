@@ -7,6 +7,7 @@ from typing import Literal
 
 from alembic import context
 from sqlalchemy import Connection, TypeDecorator
+from sqlalchemy.exc import DBAPIError
 
 import app.extensions
 import app.features  # noqa: F401  # every slice's tables are in Base.metadata once it is imported
@@ -20,6 +21,7 @@ from app.core.models import Base
 from app.core.service import ServiceSettings
 from app.core.settings import Settings
 from app.main import load_settings
+from migrations import backend
 
 
 def render(kind: str, item: object, _: object) -> str | Literal[False]:
@@ -35,19 +37,23 @@ def migrate(connection: Connection) -> None:
         target_metadata=Base.metadata,
         compare_type=True,
         compare_server_default=True,
-        render_as_batch=engine.MIGRATES_IN_BATCHES,
         render_item=render,
         # Tables of others (a job queue's, a backup tool's) are not ours to drop.
         include_name=lambda name, kind, _: kind != "table" or name in tables,
+        **backend.CONFIGURATION,
     )
     with engine.migration_lock(connection), context.begin_transaction():
         context.run_migrations()
 
 
 async def connect(settings: Settings) -> None:
-    """Open the database with the patience that migrations need."""
+    """Open the database as migrations need it.
+
+    Raises:
+        ConfigurationInvalid: it cannot be opened, or refuses what a revision does, which is then rolled back.
+    """
     database = settings.of(DatabaseSettings)
-    connectable = engine.create(engine.for_migrations(database))
+    connectable = engine.create_for_migrations(database)
     try:
         try:
             engine.prepare_place(database.url)
@@ -57,6 +63,10 @@ async def connect(settings: Settings) -> None:
         async with aclosing(connection):
             await connection.run_sync(migrate)
             await connection.commit()
+    except DBAPIError as error:
+        said = str(error.orig).partition("\n")[0].replace("_alembic_tmp_", "")  # how Alembic calls the copy of a table
+        statement = " ".join((error.statement or "").split())[:200]
+        raise ConfigurationInvalid(f"a revision failed and was rolled back: {said} (in: {statement})") from error
     finally:
         await connectable.dispose()
 

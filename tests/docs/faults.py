@@ -13,7 +13,12 @@ EVERY_SERVICE = {
     "a client does not take its answer": "live/test_hostile_clients::test_a_slow_reader_is_let_go",
     "a body is too large": "live/test_hostile_clients::test_a_large_body_is_refused_before_it_is_read",
     "a route takes too long": "core/test_limits::test_a_request_that_takes_too_long_is_given_up",
+    "a background task takes longer than that": "live/test_answers::"
+    "test_a_background_task_may_take_longer_than_a_request",
+    "a background task fails": "live/test_answers::"
+    "test_a_background_task_that_fails_is_logged_and_the_connection_serves_on",
     "the code fails": "core/test_problems::test_an_unexpected_error_is_a_500_that_says_nothing_internal",
+    "a migration fails, or is killed": "live/test_migration_rows::test_a_migration_that_is_killed_changes_nothing",
     "standard output takes no more lines": "live/test_logs::test_a_reader_that_goes_away_costs_lines_and_no_request",
     "many write at once": "live/test_outage::test_fifty_concurrent_writers_lose_nothing",
     "another process holds the file's lock": "live/test_outage::test_a_file_that_somebody_else_locks_is_a_503",

@@ -124,10 +124,10 @@ async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> 
             await driver.execute("RESET statement_timeout")
 
 
-def for_migrations(settings: DatabaseSettings) -> DatabaseSettings:
-    """A migration may take an hour, and wait as long for another replica's."""
+def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
+    """The engine of migrations: one may take an hour, and wait as long for another replica's."""
     hour = 3600.0
-    return settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1})
+    return create(settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1}))
 
 
 async def verify(connection: AsyncConnection) -> None:

@@ -65,7 +65,7 @@ class DatabaseSettings(PoolSettings):
         return f"sqlite+aiosqlite://{rest}"
 
 
-def create(settings: DatabaseSettings) -> AsyncEngine:
+def create(settings: DatabaseSettings, *, foreign_keys: bool = True) -> AsyncEngine:
     """The engine: WAL, foreign keys on, and each write takes the lock at its BEGIN (the default loses updates)."""
     logging.getLogger("aiosqlite").setLevel(logging.INFO)  # at DEBUG it writes every parameter
     engine = create_async_engine(
@@ -85,7 +85,7 @@ def create(settings: DatabaseSettings) -> AsyncEngine:
     pragmas = (
         "journal_mode=WAL",
         "synchronous=NORMAL",
-        "foreign_keys=ON",
+        f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
         f"busy_timeout={int(settings.busy_timeout * 1000)}",
         f"cache_size=-{settings.cache_size * 1024}",
         f"mmap_size={settings.mmap_size * 1024 * 1024}",
@@ -134,9 +134,13 @@ async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> 
     yield
 
 
-def for_migrations(settings: DatabaseSettings) -> DatabaseSettings:
-    """A migration may wait for the writers before it."""
-    return settings.model_copy(update={"busy_timeout": 60.0})
+def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
+    """The engine of migrations: it waits for writers, and foreign keys are off.
+
+    A batch change drops the table and makes it again. With foreign keys on, `ON DELETE` then deletes or changes every
+    row that refers to it: https://www.sqlite.org/lang_altertable.html#otheralter
+    """
+    return create(settings.model_copy(update={"busy_timeout": 60.0}), foreign_keys=False)
 
 
 async def verify(connection: AsyncConnection) -> None:

@@ -1,0 +1,1 @@
+"""The revisions of the database (`versions/`), and how Alembic applies them."""
