@@ -15,7 +15,7 @@ STUBS = {
     "{% yield file from files %}{{ file.path }}{% endyield %}.jinja": ("{% include file.source %}", 0o644),
     "{% yield script from scripts %}{{ script.path }}{% endyield %}.jinja": ("{% include script.source %}", 0o755),
 }
-LARGEST = 200
+LARGEST = 300
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 
 
@@ -71,7 +71,7 @@ def test_nothing_that_is_rendered_depends_on_time_chance_or_place() -> None:
 
 
 @pytest.mark.parametrize("folder", ["template", "extensions", "groundwork", "tests"])
-def test_a_python_file_fits_in_200_lines_and_says_what_it_owns(folder: str) -> None:
+def test_a_python_file_fits_in_300_lines_and_says_what_it_owns(folder: str) -> None:
     for path in [path for path in texts(REPOSITORY / folder) if path.name.endswith((".py", ".py.jinja"))]:
         text = path.read_text()
         assert len(text.splitlines()) <= LARGEST, path

@@ -21,6 +21,9 @@ from app.core.limits import BoundedBody, RequestRefused
 from app.core.security import PROBES, HeaderList, HttpSettings, answers_to, cors_headers, headers, with_cors
 
 logger = logging.getLogger(__name__)
+BODILESS = frozenset({204, 304})
+"""Statuses whose answer ends with its headers (RFC 9112, 6.3): a body would be taken for the next answer."""
+DESCRIBES_BODY = frozenset({b"content-length", b"content-type", b"transfer-encoding"})
 _NO_GZIP = re.compile(rb"gzip *; *q=0(?:\.0*)? *(?:,|$)")
 
 
@@ -72,7 +75,7 @@ class Outer:
         enter(request)
         if telemetry.anyone_listens_to(telemetry.RequestStarted):
             telemetry.emit(telemetry.RequestStarted(request.method, request.path))
-        exchange = Exchange(self, request, send, given.get(b"origin"))
+        exchange = Exchange(self, scope, request, send, given.get(b"origin"))
         stack = self.stacks[b"origin" in given, _accepts_gzip(given.get(b"accept-encoding", b""))]
         body = BoundedBody(receive, request, given.get(b"content-length"), exchange.refuse, exchange.extend)
         try:
@@ -95,17 +98,21 @@ class Outer:
         except Exception as error:  # logged, and answered with the last-resort 500
             logger.exception("unexpected error")
             telemetry.emit(telemetry.RequestFailed(error, route_template(scope)))
-            await self._answer(exchange, problems.InternalError(), error)
+            if not exchange.finished:  # a background task may fail: the client has its whole answer then
+                await self._answer(exchange, problems.InternalError(), error)
         finally:
-            self.clock.stop(exchange.deadline)
-            self._record(scope, request)
+            exchange.finish()
 
     async def _answer(self, exchange: "Exchange", answer: ServiceError, cause: BaseException) -> None:
-        if exchange.started:
+        if exchange.finished:
+            logger.warning("something failed after the answer", exc_info=cause)
+        elif exchange.started:
             raise cause  # too late for an answer: the server cuts the connection, and nobody takes half for the whole
-        await exchange.refuse(answer)
+        else:
+            await exchange.refuse(answer)
 
-    def _record(self, scope: Scope, request: RequestContext) -> None:
+    def record(self, scope: Scope, request: RequestContext) -> None:
+        """Write the access record, and tell of the finished request."""
         duration = perf_counter() - request.started
         route = route_template(scope)
         self.access(request, route, duration)
@@ -130,31 +137,59 @@ class Outer:
 
 
 class Exchange:
-    """The answer of one request on its way out."""
+    """The answer of one request on its way out. Its last byte ends the request, though background tasks go on."""
 
-    __slots__ = ("_send", "answered", "deadline", "origin", "outer", "request", "started")
+    __slots__ = (
+        "_send",
+        "answered",
+        "bodiless",
+        "deadline",
+        "finished",
+        "origin",
+        "outer",
+        "request",
+        "scope",
+        "started",
+    )
 
-    def __init__(self, outer: Outer, request: RequestContext, send: Send, origin: bytes | None) -> None:
+    def __init__(self, outer: Outer, scope: Scope, request: RequestContext, send: Send, origin: bytes | None) -> None:
         self.outer = outer
+        self.scope = scope
         self.request = request
         self._send = send
         self.origin = origin
         self.deadline = outer.clock.start()
         self.started = False
         self.answered = False
+        self.bodiless = False
+        self.finished = False
 
     async def send(self, message: Message) -> None:
         """Pass a part of the answer on, unless the request has been refused meanwhile."""
         if self.answered:
             return
+        last = False
         if message["type"] == "http.response.start":
             self.started = True
             self._head(message)
         elif message["type"] == "http.response.body":
+            if self.bodiless:
+                message["body"] = b""
             self.request.sent += len(message.get("body", b""))
             if message.get("more_body", False):
                 self.extend()  # a stream may last, while the client takes what it is sent
+            else:
+                last = True
         await self._send(message)
+        if last:
+            self.finish()
+
+    def finish(self) -> None:
+        """End the deadline and write the record, once: at the last byte, or where there will be none."""
+        if not self.finished:
+            self.finished = True
+            self.outer.clock.stop(self.deadline)
+            self.outer.record(self.scope, self.request)
 
     def extend(self) -> None:
         """Give the request its full time once more."""
@@ -181,6 +216,9 @@ class Exchange:
         if chosen := self.outer.replaceable.intersection(name for name, _ in given):  # a route knows better
             ours = [header for header in ours if header[0] not in chosen]
         correlation = (b"x-correlation-id", request.correlation_id.encode())
+        self.bodiless = request.status in BODILESS
+        if self.bodiless:
+            given = [header for header in given if header[0] not in DESCRIBES_BODY]
         message["headers"] = [*given, *ours, *request.headers, correlation]
         if self.outer.lifecycle.draining:
             message["headers"].append((b"connection", b"close"))

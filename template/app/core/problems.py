@@ -12,6 +12,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
+from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
@@ -144,6 +145,8 @@ async def _unexpected(_: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
+    if not is_body_allowed_for_status_code(error.status_code):  # 204 and 304 are answers without a body, not errors
+        return Response(status_code=error.status_code, headers=error.headers)
     known = _BY_STATUS.get(error.status_code) or _of_status(error.status_code)
     plain = error.detail == phrases.get(error.status_code)
     headers = dict(error.headers or {})

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import Request
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi import BackgroundTasks, HTTPException, Request
+from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from sqlalchemy import text
 
 from app.core import context
@@ -77,6 +77,51 @@ async def stream(megabytes: int) -> StreamingResponse:
             await asyncio.sleep(0)
 
     return StreamingResponse(parts(), media_type="text/plain")
+
+
+@router.get("/background")
+async def background(seconds: float, tasks: BackgroundTasks, fail: bool = False) -> str:
+    """Answer, and work on."""
+
+    async def work() -> None:
+        await asyncio.sleep(seconds)
+        if fail:
+            raise RuntimeError("the work failed")
+        logger.info("the work is done")
+
+    tasks.add_task(work)
+    return "accepted"
+
+
+@router.get("/events")
+async def events(seconds: float) -> StreamingResponse:
+    """A stream whose first event is late, and which works on after the last one."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        await asyncio.sleep(seconds)
+        yield b"data: 1\n\n"
+
+    tasks = BackgroundTasks()
+    tasks.add_task(asyncio.sleep, seconds)
+    return StreamingResponse(parts(), media_type="text/event-stream", background=tasks)
+
+
+@router.get("/file")
+async def file() -> FileResponse:
+    """This file."""
+    return FileResponse(__file__, media_type="text/plain")
+
+
+@router.get("/raised")
+async def raised(status: int) -> None:
+    """An answer as an exception, with a header."""
+    raise HTTPException(status, headers={"ETag": '"7"'})
+
+
+@router.get("/returned")
+async def returned(status: int, size: int) -> Response:
+    """A body under any status, those included that must have none."""
+    return Response("x" * size, status_code=status, media_type="text/plain")
 
 
 @router.post("/body")

@@ -51,13 +51,12 @@ def finished(event: RequestFinished) -> None:
         transaction.name = f"{event.method} {event.route}"
         transaction.set_http_status(event.status)
         transaction.finish()
-        _transaction.set(None)
 
 
 def spent(kind: str, what: str, seconds: float) -> None:
     """A part of the request has ended just now."""
     transaction = _transaction.get()
-    if transaction is not None:
+    if transaction is not None and transaction.timestamp is None:  # set where it has been sent: the answer is out
         now = datetime.now(UTC)
         part = transaction.start_child(op=kind, name=what, start_timestamp=now - timedelta(seconds=seconds))
         part.finish(end_timestamp=now)

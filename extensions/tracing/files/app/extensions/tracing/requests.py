@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Callable
-from contextvars import ContextVar, Token
-from typing import Any, NamedTuple
+from contextvars import ContextVar
+from typing import Any
 
 from opentelemetry import context as spans
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -33,14 +33,8 @@ UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
 new_id = RandomIdGenerator().generate_span_id
 
 
-class Open(NamedTuple):
-    """A request that is being served: its span, and how to leave it."""
-
-    span: Span
-    token: Token[spans.Context]
-
-
-_open: ContextVar[Open | None] = ContextVar("open", default=None)
+_span: ContextVar[Span | None] = ContextVar("span", default=None)
+"""The span of the request. It stays the parent of what its background tasks do."""
 
 
 class Requests:
@@ -60,23 +54,20 @@ class Requests:
         request = context.current()
         if request is None:
             return
-        span = self._span(request) if self._wanted(request, event.path) else unrecorded(request)
-        _open.set(Open(span, spans.attach(set_span_in_context(span, NOWHERE))))
+        span = self._start(request) if self._wanted(request, event.path) else unrecorded(request)
+        _span.set(span)
+        spans.attach(set_span_in_context(span, NOWHERE))  # for good: each request is served in a task of its own
 
     def failed(self, event: RequestFailed) -> None:
         """Name the error. The log has its traceback, in the same trace."""
-        if opened := _open.get():
-            opened.span.set_attribute("error.type", type(event.error).__qualname__)
+        span = _span.get()
+        if span is not None and span.is_recording():  # not where a background task fails after the answer
+            span.set_attribute("error.type", type(event.error).__qualname__)
 
     def finished(self, event: RequestFinished) -> None:
         """End the span, with what is known only now."""
-        request, opened = context.current(), _open.get()
-        if request is None or opened is None:
-            return
-        _open.set(None)
-        spans.detach(opened.token)
-        span = opened.span
-        if not span.is_recording():
+        request, span = context.current(), _span.get()
+        if request is None or span is None or not span.is_recording():
             return
         method = event.method if event.method in METHODS else "HTTP"
         matched = event.route != "unmatched"
@@ -104,7 +95,7 @@ class Requests:
             return bool(int(request.trace_flags, 16) & TraceFlags.SAMPLED)
         return random.random() < self.share  # noqa: S311  # no secret
 
-    def _span(self, request: RequestContext) -> Span:
+    def _start(self, request: RequestContext) -> Span:
         parent = NOWHERE
         if request.parent_id:
             caller = SpanContext(
