@@ -12,6 +12,15 @@ ANSWERS = ".copier-answers.yml"
 SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/", "git+": ""}
 """Copier's short forms of addresses, which git does not know."""
 CANNOT_START, TEMPLATE_FAILED = 2, 3
+PINNED = {
+    "apply.whitespace": "nowarn",
+    "status.showUntrackedFiles": "normal",
+    "core.attributesFile": os.devnull,
+    "core.excludesFile": os.devnull,
+    "core.ignoreStat": "false",
+    "core.bigFileThreshold": "512m",
+}
+"""Settings of git with which Copier keeps your edits and adds its new files. With other values it drops them."""
 
 
 class Stopped(Exception):
@@ -22,9 +31,18 @@ class Stopped(Exception):
         self.status = status
 
 
+def pinned() -> dict[str, str]:
+    """The variables that pin git's settings for Copier too, after those that are set in this way already."""
+    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    variables = {"GIT_CONFIG_COUNT": str(first + len(PINNED))}
+    for number, (name, value) in enumerate(PINNED.items(), first):
+        variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
+
+
 def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command and keep what it says."""
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **variables}
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **pinned(), **variables}
     environment.pop("UV_LOCKED", None)  # here the lock file is to change
     try:
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603

@@ -105,6 +105,38 @@ def test_an_edited_file_that_the_template_deletes_comes_back_as_the_text_says(
     assert (service.root / "gone.txt").read_text() == "first\nmine\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "setting", "value"),
+    [
+        ("variable", "apply.whitespace", "error"),
+        ("repository", "apply.whitespace", "error"),
+        ("repository", "status.showUntrackedFiles", "no"),
+        ("repository", "core.attributesFile", "* -diff"),
+        ("repository", "core.excludesFile", "new*"),
+        ("repository", "core.ignoreStat", "true"),
+        ("repository", "core.bigFileThreshold", "1"),
+    ],
+)
+def test_no_setting_of_git_drops_an_edit_or_a_new_file(
+    given: str, setting: str, value: str, service: Repository, source: Path
+) -> None:
+    service.commit("changed.txt", "one\ntwo\nthree\nmine\n")
+    service.commit("notes.md", "a blank at the end \n")
+    if setting.endswith("File"):
+        (service.place / "patterns").write_text(f"{value}\n")
+        value = str(service.place / "patterns")
+    improve(source)
+    if given == "repository":
+        git(service.root, "config", setting, value)
+        done = service.propose()
+    else:
+        done = service.propose(GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0=setting, GIT_CONFIG_VALUE_0=value)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert service.shown("changed.txt") == "one\nTWO\nthree\nmine\n"
+    assert service.shown("new.txt") == "new\n"
+    assert not [name for name in git(service.remote, "ls-tree", "--name-only", BRANCH).split() if name.endswith(".rej")]
+
+
 def test_a_template_that_cannot_be_reached_is_one_line(service: Repository, source: Path) -> None:
     shutil.rmtree(source)
     done = service.propose()

@@ -28,6 +28,7 @@ parts: {type: yaml, default: [worker]}
 Nobody can update to the first one.
 """,
     "template/{{ _copier_conf.answers_file }}.jinja": "{{ _copier_answers | to_nice_yaml }}",
+    "template/.gitignore": "__pycache__/\n",
     "template/changed.txt": "one\ntwo\nthree\n",
     "template/gone.txt": "first\nsecond\n",
     "template/pyproject.toml": '[project]\nname = "service"\nversion = "1"\nrequires-python = ">=3.11"\n',

@@ -3,15 +3,17 @@
 All is still in the last commit, and `git diff` shows it before the update is committed.
 """
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from copier import VcsRef, run_update
 
+from tests.releases import git
 from tests.update.conftest import Made
 from tests.update.later import LOSING, LOSSY, NOW, change
-from tests.update.services import commit, conflicts, update
+from tests.update.services import commit, conflicts, copier, update
 
 MINE = "mine: 1"
 
@@ -40,6 +42,43 @@ def block_with_the_edit(root: Path) -> str:
         block["name"] for block in yaml.safe_load((root / "docs/blocks.yaml").read_text()) if block["level"] == "mine"
     ]
     return ", ".join(found)
+
+
+def edited_service(service: Made) -> Path:
+    """A service with an edit of its owner's where the next version changes a file, and a blank at the end of a line."""
+    root = service(LOSSY)
+    blocks = root / "docs" / "blocks.yaml"
+    blocks.write_text(f"{MINE}\n{blocks.read_text()}")
+    (root / "notes.md").write_text("a blank \n")
+    commit(root)
+    return root
+
+
+@pytest.fixture(params=["apply.whitespace=error", "status.showUntrackedFiles=no"])
+def setting(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting of git that its user has for every repository."""
+    name, _, value = str(request.param).partition("=")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    git(tmp_path, "config", "--file", str(tmp_path / "gitconfig"), name, value)
+
+
+@pytest.mark.usefixtures("setting")
+@pytest.mark.xfail(reason="Copier calls git with the settings of its user")
+def test_no_setting_of_git_drops_an_edit(service: Made) -> None:
+    root = edited_service(service)
+    assert copier(root, "update", "--defaults", f"--vcs-ref={LOSING}").returncode == 0
+    assert MINE in (root / "docs" / "blocks.yaml").read_text()
+
+
+@pytest.mark.usefixtures("setting")
+def test_the_commands_of_the_page_keep_such_an_edit(service: Made) -> None:
+    root = edited_service(service)
+    listed = re.findall(r"`git (config [^`]*)`", (root / "docs" / "updating.md").read_text())
+    assert len(listed) == 2
+    for command in listed:
+        git(root, *command.split())
+    assert copier(root, "update", "--defaults", f"--vcs-ref={LOSING}").returncode == 0
+    assert MINE in (root / "docs" / "blocks.yaml").read_text()
 
 
 @pytest.mark.xfail(reason="Copier deletes the files of an unticked option, edited or not, and says nothing")
