@@ -21,7 +21,7 @@ check: $(UV) ## Lint and types of the template and of what it renders, in second
 	$(UV) run pytest -q tests/lint
 
 test: check ## Everything that a change must pass
-	$(UV) run pytest -n 2 --dist loadgroup -m "not full"
+	$(UV) run pytest -n 2 --dist loadgroup -m "not full" --durations 20
 
 test-all: $(UV) ## The whole matrix as well
 	$(UV) run pytest -n 2 --dist loadgroup

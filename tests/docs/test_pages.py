@@ -54,7 +54,7 @@ def test_an_update_is_taken_as_the_page_says(template: Path, shell: Shell, tmp_p
     shell(listed[4], root)
     assert git(root, "status", "--porcelain") == ""  # the page names what is ticked already
     shell(re.sub(r"\[.*\]", "[]", listed[4]), root)
-    assert not (root / "app" / "extensions" / "prometheus").exists()
+    assert not (root / "app" / "extensions" / "prometheus" / "__init__.py").exists()
     shell("git reset --quiet --hard && git clean -d --force --quiet", root)
-    assert (root / "app" / "extensions" / "prometheus").exists()
+    assert (root / "app" / "extensions" / "prometheus" / "__init__.py").exists()
     assert NEXT != "v999.0.1"

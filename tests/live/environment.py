@@ -16,6 +16,9 @@ from tests.tree import required
 DEFAULT = "3.13"
 """The Python that most services run on, as copier.yml suggests it."""
 OLDEST = "3.11"
+WITHOUT_COVERAGE = "--no-cov -W ignore::pytest_cov.CovDisabledWarning"
+WITHOUT_CORE = f"{WITHOUT_COVERAGE} --ignore=tests/core"
+"""`PYTEST_ADDOPTS` where another test runs the core's tests in the same configuration, and measures what they cover."""
 
 
 def uv() -> str:

@@ -13,13 +13,12 @@ import pytest
 
 from tests.live import postgres
 from tests.live.conftest import Make, Run, sql
-from tests.live.environment import DEFAULT, OLDEST, clean
+from tests.live.environment import DEFAULT, OLDEST, WITHOUT_COVERAGE, clean
 from tests.live.service import ORDERS, Rendered, Service, order
 from tests.matrix.combinations import extremes, label, presets
 from tests.tree import CHOICES
 
 PROBLEM = "application/problem+json"
-WITHOUT_COVERAGE = "--no-cov -W ignore::pytest_cov.CovDisabledWarning"
 
 
 def rows() -> list[Any]:
@@ -145,7 +144,6 @@ def gates() -> list[Any]:
     chosen: list[tuple[dict[str, Any], str]] = [
         ({"extensions": CHOICES["extensions"], "database": "postgres", "response_format": "envelope"}, OLDEST),
         ({"extensions": [], "sample": False, "database": "sqlite"}, DEFAULT),
-        ({"extensions": [], "sample": False, "database": "postgres"}, DEFAULT),
         ({"preset": "minimal", "database": "sqlite", "response_format": "envelope"}, DEFAULT),
     ]
     for row, python in chosen:

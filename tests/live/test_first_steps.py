@@ -11,16 +11,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.live.environment import clean, uv
+from tests.live.environment import WITHOUT_CORE, clean, uv
 from tests.live.service import ORDERS, free_port, order
 from tests.matrix.combinations import label
 from tests.render import render
 from tests.tree import CHOICES
 
 
-def make(root: Path, *arguments: str, timeout: float = 900.0) -> str:
+def make(root: Path, *arguments: str, **variables: str) -> str:
     """Run a target as a newcomer does, in an environment that names nothing of this repository."""
-    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}", **variables}
     done = subprocess.run(
         ["make", *arguments],
         cwd=root,
@@ -29,7 +29,7 @@ def make(root: Path, *arguments: str, timeout: float = 900.0) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
@@ -54,7 +54,8 @@ def test_from_nothing_to_an_order(answers: dict[str, Any], tmp_path: Path) -> No
     make(root, "setup")  # once more does no harm
     assert (root / ".env").read_text() == secrets
     make(root, "check")
-    make(root, "test")
+    # The README's own test runs the core's tests on SQLite.
+    make(root, "test", **({"PYTEST_ADDOPTS": WITHOUT_CORE} if answers["database"] == "sqlite" else {}))
     serves(root)
 
 
