@@ -12,7 +12,7 @@ import pytest
 from _pytest.nodeid import NodeId
 from copier import run_copy
 
-from tests.compiling import compiled_once
+from tests.compiling import compiled_once, file_mode_asked_once
 from tests.releases import NEXT, with_history
 
 Render = Callable[..., Path]
@@ -53,8 +53,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def compiler() -> Iterator[None]:
-    """What Copier compiles in this process stays compiled."""
-    with compiled_once():
+    """What Copier compiles in this process stays compiled, and what it asks git for is asked once."""
+    with compiled_once(), file_mode_asked_once():
         yield
 
 
