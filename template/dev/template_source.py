@@ -17,6 +17,7 @@ PINNED = {
     "status.showUntrackedFiles": "normal",
     "core.attributesFile": os.devnull,
     "core.excludesFile": os.devnull,
+    "core.fileMode": "true",
     "core.ignoreStat": "false",
     "core.bigFileThreshold": "512m",
 }
@@ -33,8 +34,9 @@ class Stopped(Exception):
 
 def pinned() -> dict[str, str]:
     """The variables that pin git's settings for Copier too, after those that are set in this way already."""
-    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-    variables = {"GIT_CONFIG_COUNT": str(first + len(PINNED))}
+    given = os.environ.get("GIT_CONFIG_COUNT", "")
+    first = int(given) if given.isdigit() else 0
+    variables = {"GIT_CONFIG_COUNT": str(first + len(PINNED)), "GIT_TEMPLATE_DIR": ""}  # its info/ hides files as well
     for number, (name, value) in enumerate(PINNED.items(), first):
         variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return variables
@@ -44,6 +46,7 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
     """Run a command and keep what it says."""
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **pinned(), **variables}
     environment.pop("UV_LOCKED", None)  # here the lock file is to change
+    environment.pop("GIT_CONFIG_PARAMETERS", None)  # of `git -c`, which goes before what is pinned
     try:
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     except FileNotFoundError:

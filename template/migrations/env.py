@@ -64,9 +64,9 @@ async def connect(settings: Settings) -> None:
             await connection.run_sync(migrate)
             await connection.commit()
     except DBAPIError as error:
-        said = str(error.orig).partition("\n")[0].replace("_alembic_tmp_", "")  # how Alembic calls the copy of a table
-        statement = " ".join((error.statement or "").split())[:200]
-        raise ConfigurationInvalid(f"a revision failed and was rolled back: {said} (in: {statement})") from error
+        said = str(error.orig).partition("\n")[0]
+        statement = " ".join((error.statement or "").partition("'")[0].split())[:200]  # what is quoted may be a secret
+        raise ConfigurationInvalid(f"the transaction was rolled back: {said} (in: {statement})") from error
     finally:
         await connectable.dispose()
 

@@ -106,35 +106,44 @@ def test_an_edited_file_that_the_template_deletes_comes_back_as_the_text_says(
 
 
 @pytest.mark.parametrize(
-    ("given", "setting", "value"),
+    ("setting", "value"),
     [
-        ("variable", "apply.whitespace", "error"),
-        ("repository", "apply.whitespace", "error"),
-        ("repository", "status.showUntrackedFiles", "no"),
-        ("repository", "core.attributesFile", "* -diff"),
-        ("repository", "core.excludesFile", "new*"),
-        ("repository", "core.ignoreStat", "true"),
-        ("repository", "core.bigFileThreshold", "1"),
+        ("apply.whitespace", "error"),
+        ("status.showUntrackedFiles", "no"),
+        ("core.attributesFile", "* -diff"),
+        ("core.excludesFile", "new*"),
+        ("core.fileMode", "false"),
+        ("core.ignoreStat", "true"),
+        ("core.bigFileThreshold", "1"),
+        ("init.templateDir", "* -diff"),
     ],
 )
+@pytest.mark.parametrize("given", ["globally", "variables"])
 def test_no_setting_of_git_drops_an_edit_or_a_new_file(
     given: str, setting: str, value: str, service: Repository, source: Path
 ) -> None:
+    (service.root / "changed.txt").chmod(0o755)
     service.commit("changed.txt", "one\ntwo\nthree\nmine\n")
     service.commit("notes.md", "a blank at the end \n")
-    if setting.endswith("File"):
-        (service.place / "patterns").write_text(f"{value}\n")
-        value = str(service.place / "patterns")
     improve(source)
-    if given == "repository":
-        git(service.root, "config", setting, value)
-        done = service.propose()
+    patterns = service.place / "patterns" / "info" / "attributes"
+    patterns.parent.mkdir(parents=True)
+    patterns.write_text(f"{value}\n")
+    value = {"File": str(patterns), "eDir": str(patterns.parents[1])}.get(setting[-4:], value)
+    if given == "globally":
+        git(service.place, "config", "--file", str(service.place / "gitconfig"), setting, value)
+        done = service.propose(GIT_CONFIG_GLOBAL=str(service.place / "gitconfig"))
     else:
-        done = service.propose(GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0=setting, GIT_CONFIG_VALUE_0=value)
+        parameters = f"'{setting}={value}'"  # as `git -c` leaves them to what it starts
+        done = service.propose(
+            GIT_CONFIG_PARAMETERS=parameters, GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0=setting, GIT_CONFIG_VALUE_0=value
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     assert service.shown("changed.txt") == "one\nTWO\nthree\nmine\n"
     assert service.shown("new.txt") == "new\n"
-    assert not [name for name in git(service.remote, "ls-tree", "--name-only", BRANCH).split() if name.endswith(".rej")]
+    listed = git(service.remote, "ls-tree", BRANCH)
+    assert "100755" in next(line for line in listed.splitlines() if line.endswith("changed.txt"))
+    assert ".rej" not in listed
 
 
 def test_a_template_that_cannot_be_reached_is_one_line(service: Repository, source: Path) -> None:

@@ -64,6 +64,8 @@ class Case:
     """What the revision after it does, in the same run."""
     names: dict[str, str] = field(default_factory=dict)
     """Tables and columns that have a new name, and the old one."""
+    values: dict[str, str] = field(default_factory=dict)
+    """Values that are written in another way afterwards, and how."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """By database, why nothing is applied."""
 
@@ -94,20 +96,22 @@ def referring(action: str) -> Case:
     return longer(PARENTS + CHILDREN.format(reference=f'ForeignKey("parents.id"{action})'))
 
 
-def retyped(old: str, new: str, value: str, **refused: str) -> Case:
+def retyped(old: str, new: str, value: str, values: dict[str, str] | None = None, **refused: str) -> Case:
     """A column of another type, and the value in it."""
     before = FAMILY.replace("note: Mapped[str | None] = mapped_column(String(50))", f"note: Mapped[{old}")
-    return change(f"note: Mapped[{old}", f"note: Mapped[{new}", before, rows=noted(value), refused=refused)
-
-
-def renamed(old: str, new: str) -> str:
-    """A revision's body, as a page of the service's documentation has it."""
-    return (
-        f'with op.batch_alter_table("parents") as batch:\n        batch.alter_column("{old}", new_column_name="{new}")'
+    return change(
+        f"note: Mapped[{old}", f"note: Mapped[{new}", before, rows=noted(value), values=values or {}, refused=refused
     )
 
 
+def renamed(old: str, new: str) -> dict[str, str]:
+    """The bodies of a revision that renames a column of the parents, as docs/operations.md has them."""
+    call = 'op.alter_column("parents", "{}", new_column_name="{}")'
+    return {"upgrade": call.format(old, new), "downgrade": call.format(new, old)}
+
+
 TEXT, INTEGER = "str | None] = mapped_column(String(50))", "int | None]"
+TIME = "datetime | None] = mapped_column(Timestamp)"
 NOT_GUESSED = "cannot be cast automatically"
 ORPHAN = "row 2 of children refers to a row of parents that does not exist"
 CHECKED = '"parents"\n    __table_args__ = (CheckConstraint("length(name) > 1", name="long_enough"),)'
@@ -143,8 +147,14 @@ CASES = {
     "column-renamed": change(
         "note:",
         "remark:",
-        edit={"upgrade": renamed("note", "remark"), "downgrade": renamed("remark", "note")},
+        edit=renamed("note", "remark"),
         names={"remark": "note"},
+    ),
+    "key-renamed": Case(
+        before=FAMILY,
+        after=FAMILY.replace("id: Mapped[int]", "key: Mapped[int]", 1).replace("parents.id", "parents.key"),
+        edit=renamed("id", "key"),
+        names={"key": "id"},
     ),
     "table-renamed": change(
         "parents",
@@ -158,14 +168,17 @@ CASES = {
         "note: Mapped[str | None]",
         "note: Mapped[str]",
         rows=noted("NULL"),
-        refused={"sqlite": "NOT NULL constraint failed: parents.note", "postgres": "contains null values"},
+        refused={"sqlite": "NOT NULL constraint failed: _alembic_tmp_parents.note", "postgres": "contains null values"},
     ),
     "unique-added": change("String(200)", "String(200), unique=True"),
     "unique-added-with-duplicates": change(
         "String(50)",
         "String(50), unique=True",
         rows=noted("'same'"),
-        refused={"sqlite": "UNIQUE constraint failed: parents.note", "postgres": "could not create unique index"},
+        refused={
+            "sqlite": "UNIQUE constraint failed: _alembic_tmp_parents.note",
+            "postgres": "could not create unique index",
+        },
     ),
     "unique-dropped": change(
         "String(200), unique=True", "String(200)", FAMILY.replace("String(200)", "String(200), unique=True")
@@ -178,28 +191,41 @@ CASES = {
         f"{REFERENCE})",
         FAMILY.replace(REFERENCE, "BigInteger()"),
         rows=[ROWS[0], ROWS[1].replace("(2, 2)", "(2, 9)")],
-        refused={"sqlite": f"revision 0002 was rolled back: {ORPHAN}", "postgres": "violates foreign key constraint"},
+        refused={
+            "sqlite": f"revision 0002 was refused and rolled back: {ORPHAN}",
+            "postgres": "violates foreign key constraint",
+        },
     ),
     "foreign-key-dropped": change(REFERENCE, "BigInteger()"),
     # Types: PostgreSQL asks for a USING, SQLite keeps each value that the new type cannot hold exactly.
-    "text-to-time": retyped(
-        TEXT, "datetime | None] = mapped_column(Timestamp)", "'2026-01-02 03:04:05'", postgres=NOT_GUESSED
-    ),
+    "text-to-time": retyped(TEXT, TIME, "'2026-01-02 03:04:05'", postgres=NOT_GUESSED),
     "text-to-integer": retyped(TEXT, INTEGER, "'12 apples'", postgres=NOT_GUESSED),
-    "text-to-bytes": retyped(TEXT, "bytes | None]", "'text'", postgres=NOT_GUESSED),
+    "text-to-bytes": retyped(TEXT, "bytes | None]", "'text'", {"text": "b'text'"}, postgres=NOT_GUESSED),
+    "bytes-to-time": retyped("bytes | None]", TIME, "'2026-01-02'", postgres=NOT_GUESSED),
     "integer-to-numeric": retyped(INTEGER, "Decimal | None] = mapped_column(Numeric(10, 0))", "12"),
     "text-to-shorter-text": retyped(TEXT, TEXT.replace("50", "3"), "'longer'", postgres="value too long"),
     # What a revision does by hand, in the same run as another one.
     "parents-deleted": longer(
         FAMILY,
         next='op.execute("DELETE FROM parents WHERE id = 2")',
-        refused={"sqlite": f"revision 0003 was rolled back: {ORPHAN}"},
+        refused={"sqlite": f"a statement of a revision was refused and rolled back: {ORPHAN}"},
     ),
+    "key-taken-by-another": longer(
+        FAMILY,
+        next='op.execute("DELETE FROM parents")\n    op.execute("INSERT INTO parents (id, name) VALUES (1, \'new\')")',
+        refused={"sqlite": "a statement of a revision was refused and rolled back: row 1 of children"},
+    ),
+    "key-changed": longer(
+        FAMILY,
+        next='op.execute("UPDATE parents SET id = id + 1 WHERE id = 2")',
+        refused={"sqlite": f"refused and rolled back: {ORPHAN}", "postgres": "violates foreign key constraint"},
+    ),
+    "parents-changed": longer(FAMILY, next='op.execute("UPDATE parents SET note = note WHERE id = 2")'),
     "orphan-inserted": longer(
         FAMILY,
         next='op.execute("INSERT INTO children (id, parent_id) VALUES (9, 9)")',
         refused={
-            "sqlite": "revision 0003 was rolled back: row 9 of children refers to a row of parents",
+            "sqlite": "revision 0003 was refused and rolled back: row 9 of children refers to a row of parents",
             "postgres": "violates foreign key constraint",
         },
     ),

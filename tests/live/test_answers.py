@@ -1,11 +1,13 @@
 """The end of an answer ends its request, whatever runs on after it; and what must arrive as it is does."""
 
 import gzip
+import re
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.extensions.collector import Collector, collecting
@@ -50,7 +52,7 @@ def ask(service: Service, path: str, *headers: str, close: bool = True) -> excha
 def two_on_one_connection(service: Service, path: str) -> bytes:
     """All that comes back for a request, and another one on the same connection."""
     with exchange.connect(service.port) as connection:
-        connection.sendall(f"GET {PROBE}{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(f"GET {PROBE}{path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n".encode())
         time.sleep(0.2)
         connection.sendall(f"GET {PROBE}/caller HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         received = b""
@@ -92,6 +94,18 @@ def test_a_background_task_that_fails_is_logged_and_the_connection_serves_on(ser
     assert service.logged(logger="access", correlation_id=line["correlation_id"])[0]["status"] == 200
 
 
+def test_a_background_task_outlives_a_client_that_leaves_a_stream(service: Service) -> None:
+    with exchange.connect(service.port) as connection:
+        connection.sendall(f"GET {PROBE}/endless?seconds={LONG} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head = connection.recv(65536)
+    (correlation_id,) = re.findall(rb"x-correlation-id: (\w+)", head)
+    ids = {"correlation_id": correlation_id.decode()}
+    service.logged(event="the work is done", **ids)
+    (record,) = service.logged(logger="access", **ids)
+    assert record["duration"] < LONG
+    assert "gave up a request" not in service.text()
+
+
 def test_a_stop_waits_for_background_tasks(measured: Rendered, run: Run) -> None:
     service = run(measured, LIFECYCLE__DRAIN="0", **SHORT)
     assert service.http.get(f"{PROBE}/background?seconds={LONG}").status_code == 200
@@ -113,6 +127,17 @@ def test_a_compressed_file_offers_no_parts(service: Service) -> None:
     assert whole.headers["etag"].startswith("W/")
     assert "accept-ranges" not in whole.headers
     assert ask(service, "/file").headers["accept-ranges"] == "bytes"
+
+
+def test_the_length_of_a_head_is_that_of_the_file(service: Service) -> None:
+    answer = service.http.head(f"{PROBE}/file", headers={"Accept-Encoding": "gzip"})
+    assert int(answer.headers["content-length"]) == FILE.stat().st_size
+    assert "content-encoding" not in answer.headers
+
+
+def test_a_file_that_is_shorter_than_announced_breaks_the_connection(service: Service) -> None:
+    with pytest.raises(httpx2.RemoteProtocolError):
+        service.http.get(f"{PROBE}/shrunk", headers={"Accept-Encoding": "gzip"})
 
 
 def test_the_head_of_a_stream_is_sent_at_once(service: Service) -> None:

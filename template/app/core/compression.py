@@ -11,7 +11,9 @@ LEVEL = 1
 _PACKED = (b"image/", b"video/", b"audio/", b"font/", b"application/zip", b"application/gzip", b"text/event-stream")
 _AS_IT_IS = frozenset({204, 206, 304})
 """Statuses without a body, or with a part of one: a part counts the bytes of the file, not of its gzip."""
-_DESCRIBES_BYTES = frozenset({b"content-encoding", b"content-range", b"content-digest"})
+_DESCRIBES_BYTES = frozenset(
+    {b"content-encoding", b"content-range", b"content-digest", b"repr-digest", b"digest", b"content-md5"}
+)
 
 
 class Compression:
@@ -22,6 +24,9 @@ class Compression:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold the head of an answer back until its body, where it may be compressed."""
+        if scope["method"] == "HEAD":  # its length is that of a body which is not here
+            await self.app(scope, receive, send)
+            return
         head: Message | None = None
 
         async def send_compressed(message: Message) -> None:
@@ -31,7 +36,7 @@ class Compression:
                 return
             if head is not None:
                 held, head = head, None
-                if message["type"] == "http.response.body" and not message.get("more_body", False):
+                if message["type"] == "http.response.body" and _is_whole(held, message):
                     _compress(held, message)
                 await send(held)
             await send(message)
@@ -41,14 +46,20 @@ class Compression:
 
 def _may_compress(head: Message) -> bool:
     """Whether the head may belong to a whole answer that gains. A stream has no length, and its head does not wait."""
-    headers = dict(head["headers"])
+    headers = dict(head.get("headers", ()))
     return (
         int(headers.get(b"content-length", 0)) >= LEAST
         and head["status"] not in _AS_IT_IS
         and not headers.keys() & _DESCRIBES_BYTES
         and not headers.get(b"content-type", b"").startswith(_PACKED)
-        and b"no-transform" not in headers.get(b"cache-control", b"")
+        and b"no-transform" not in headers.get(b"cache-control", b"").lower()
     )
+
+
+def _is_whole(head: Message, body: Message) -> bool:
+    """Whether the body is all that the head announces: a file may shrink while it is sent."""
+    announced = int(dict(head["headers"])[b"content-length"])
+    return not body.get("more_body", False) and len(body.get("body", b"")) == announced
 
 
 def _compress(head: Message, body: Message) -> None:

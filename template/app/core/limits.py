@@ -9,7 +9,7 @@ from app.core.context import RequestContext
 from app.core.errors import BodyTooLarge, RequestTimedOut, ServiceError
 
 Refuse = Callable[[ServiceError], Awaitable[None]]
-Arrived = Callable[[], None]
+Told = Callable[[], None]
 
 
 class RequestRefused(Exception):
@@ -22,10 +22,10 @@ class BoundedBody:
     A refusal is answered here and at once: FastAPI makes a 400 of whatever `receive` raises.
     """
 
-    __slots__ = ("arrived", "complete", "deadline", "length", "receive", "refuse", "request")
+    __slots__ = ("arrived", "complete", "deadline", "gone", "length", "receive", "refuse", "request")
 
     def __init__(
-        self, receive: Receive, request: RequestContext, length: bytes | None, refuse: Refuse, arrived: Arrived
+        self, receive: Receive, request: RequestContext, length: bytes | None, refuse: Refuse, arrived: Told, gone: Told
     ) -> None:
         self.receive = receive
         self.request = request
@@ -34,6 +34,8 @@ class BoundedBody:
         self.refuse = refuse
         self.arrived = arrived
         """Called with each part: a request has its full time from the last one on."""
+        self.gone = gone
+        """Called where the client has left."""
         self.complete = False
 
     async def __call__(self) -> Message:
@@ -43,7 +45,10 @@ class BoundedBody:
             RequestRefused: the body is too large (413) or too slow (408), and has been answered so.
         """
         if self.complete:  # what follows is the wait for a disconnect, which may last
-            return await self.receive()
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                self.gone()
+            return message
         limit = self.request.body_limit
         if self.length > limit:
             await self._refuse(BodyTooLarge(f"the body is larger than {limit} bytes"))

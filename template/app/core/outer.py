@@ -77,7 +77,8 @@ class Outer:
             telemetry.emit(telemetry.RequestStarted(request.method, request.path))
         exchange = Exchange(self, scope, request, send, given.get(b"origin"))
         stack = self.stacks[b"origin" in given, _accepts_gzip(given.get(b"accept-encoding", b""))]
-        body = BoundedBody(receive, request, given.get(b"content-length"), exchange.refuse, exchange.extend)
+        length = given.get(b"content-length")
+        body = BoundedBody(receive, request, length, exchange.refuse, exchange.extend, exchange.gone)
         try:
             if self.trusted and request.path not in PROBES and not answers_to(given.get(b"host", b""), self.trusted):
                 await exchange.refuse(BadRequest("the Host header names no host of this service"))
@@ -182,6 +183,11 @@ class Exchange:
                 last = True
         await self._send(message)
         if last:
+            self.finish()
+
+    def gone(self) -> None:
+        """End a request whose client has left in the middle of its answer: there will be no last byte."""
+        if self.started:
             self.finish()
 
     def finish(self) -> None:

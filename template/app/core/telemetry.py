@@ -24,7 +24,7 @@ class RequestFinished(NamedTuple):
 
 
 class RequestFailed(NamedTuple):
-    """A request has met an error that nobody expected, and was answered with a 500. `route` is the template."""
+    """A request, or its background task, has met an unexpected error. `route` is the template of the path."""
 
     error: BaseException
     route: str = ""

@@ -136,7 +136,7 @@ async def rows(url: str) -> dict[str, list[dict[str, str | None]]]:
 
 def shown(value: object) -> str | None:
     """A value as text."""
-    return None if value is None else value.decode() if isinstance(value, bytes) else str(value)
+    return None if value is None else str(value)
 
 
 async def execute(url: str, statements: list[str]) -> None:

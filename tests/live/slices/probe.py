@@ -106,6 +106,32 @@ async def events(seconds: float) -> StreamingResponse:
     return StreamingResponse(parts(), media_type="text/event-stream", background=tasks)
 
 
+@router.get("/endless")
+async def endless(seconds: float, tasks: BackgroundTasks) -> StreamingResponse:
+    """A stream that the client has to leave, and work after it."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: 1\n\n"
+            await asyncio.sleep(0.05)
+
+    async def work() -> None:
+        await asyncio.sleep(seconds)
+        logger.info("the work is done")
+
+    tasks.add_task(work)
+    return StreamingResponse(parts(), media_type="text/event-stream", background=tasks)
+
+
+@router.get("/shrunk")
+async def shrunk() -> Response:
+    """An answer that is shorter than its head says."""
+    answer = PlainTextResponse("x" * 3000)
+    answer.headers["Content-Length"] = "4000"
+    return answer
+
+
+@router.head("/file")
 @router.get("/file")
 async def file() -> FileResponse:
     """This file."""
