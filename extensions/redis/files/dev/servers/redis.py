@@ -21,9 +21,10 @@ def serve(directory: Path) -> Iterator[str]:
         fcntl.flock(starting, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)
         port = directory / "port"
+        server = None
         if not (port.exists() and answers(int(port.read_text()))):
             port.write_text(str(free_port()))
-            start(directory, int(port.read_text()), keeps=True)
+            server = start(directory, int(port.read_text()), keeps=True)
         number = int(port.read_text())
         fcntl.flock(starting, fcntl.LOCK_UN)
         try:
@@ -38,6 +39,8 @@ def serve(directory: Path) -> Iterator[str]:
                 with socket.create_connection(("127.0.0.1", number), timeout=5) as connection:
                     connection.sendall(b"SHUTDOWN\r\n")
                     connection.recv(1)  # ends when the server has saved its data
+                if server is not None:
+                    server.wait(timeout=10)
 
 
 def start(directory: Path, port: int, *, keeps: bool = False) -> "subprocess.Popen[bytes]":
