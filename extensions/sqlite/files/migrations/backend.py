@@ -1,4 +1,4 @@
-"""SQLite: what keeps the rows of a table when Alembic copies it, which it calls a batch change."""
+"""SQLite: keeps the rows of a table when Alembic copies it, which it calls a batch change."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from app.core.errors import ConfigurationInvalid
 logger = logging.getLogger(__name__)
 _OBJECTS = "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = :table AND sql IS NOT NULL ORDER BY name"
 _UNREAD = {"table": r"\b(AUTOINCREMENT|COLLATE|ON CONFLICT)\b", "index": r"\b(COLLATE|DESC)\b"}
-"""What Alembic does not read of a table, and of an index on columns."""
+"""Words that Alembic does not read in the SQL of a table, and of an index on columns."""
 _REMOVES = re.compile(
     r"""\b(?:delete\s+from|replace\s+into|insert\s+or\s+replace\s+into|update(?:\s+or\s+\w+)?)\s+["`\[]?([^"`\]\s(]+)""",
     re.IGNORECASE,
@@ -75,7 +75,8 @@ def _check_statement(connection: Connection, _: Any, statement: str, *__: Any) -
         return
     keys = connection.exec_driver_sql(_REFERRED_TO, (found[1],)).scalars().all()
     changed = re.search(r"\bset\b(.*?)(?:\bwhere\b|$)", statement, re.IGNORECASE | re.DOTALL)
-    if any(changed is None or key is None or re.search(rf"\b{key}\b\W*=", changed[1], re.IGNORECASE) for key in keys):
+    names = [None if key is None else rf"\b{re.escape(key)}\b\W*=" for key in keys]  # None: the primary key
+    if any(changed is None or name is None or re.search(name, changed[1], re.IGNORECASE) for name in names):
         _check(connection, "a statement of a revision")
 
 
