@@ -1,11 +1,23 @@
 """The faults that the pages of a service speak of, and the test that shows each.
 
 A path below `core/` is a test of the service itself, in template/tests/core/. One that begins with the name of an
-extension is a test of that extension in the service, and all others are tests of this repository, below tests/.
+extension or a database is a test of that in the service, and all others are tests of this repository, below tests/.
 """
 
 EVERY_SERVICE = {
     "the service is killed (`kill -9`)": "live/test_lifecycle::test_being_killed_loses_no_committed_order",
+    "a request is given up, or its client leaves, while it commits": "core/test_transactions::"
+    "test_a_commit_that_has_begun_is_not_given_up",
+    "the code catches the error of a statement and goes on": "core/test_follow_ups::"
+    "test_a_caught_error_stores_all_or_nothing_of_the_rest",
+    "a follow-up of a commit fails": "core/test_follow_ups::"
+    "test_a_follow_up_that_fails_keeps_no_other_from_being_called",
+    "the connection is lost, or the server does not answer, during a COMMIT": "postgres/test_postgres_commits::"
+    "test_a_connection_that_is_lost_at_the_commit_is_an_unknown_outcome",
+    "the file is removed or replaced while the service runs": "sqlite/test_sqlite_file::"
+    "test_a_file_that_is_no_longer_the_one_that_was_opened_takes_no_writes",
+    "the file is replaced by one of an older revision": "sqlite/test_sqlite_file::"
+    "test_a_database_that_was_replaced_by_an_older_one_is_not_ready",
     "a client sends its headers too slowly": "live/test_hostile_clients::test_slow_headers_are_let_go",
     "a client sends headers without end": "live/test_hostile_clients::"
     "test_what_is_malformed_is_a_4xx_of_the_one_format",

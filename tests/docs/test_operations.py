@@ -24,6 +24,8 @@ def test_the_test_that_shows_a_fault_exists(fault: str, test: str) -> None:
     root, extension = REPOSITORY / "tests", path.partition("/")[0]
     if extension == "core":
         root = REPOSITORY / "template" / "tests"
+    elif extension in CHOICES["database"]:
+        root, path = EXTENSIONS / extension / "files" / "tests", f"core/{path.partition('/')[2]}"
     elif extension in OF_AN_EXTENSION:
         root = EXTENSIONS / extension / "files" / "tests" / "extensions"
     assert re.search(rf"^(async )?def {name}\(", (root / f"{path}.py").read_text(), re.MULTILINE), fault

@@ -35,6 +35,7 @@ class RequestContext:
         "span_id",
         "started",
         "status",
+        "stored",
         "trace_flags",
         "trace_id",
     )
@@ -66,6 +67,8 @@ class RequestContext:
         self.span_id = ""
         """The span that this request is, where something records spans."""
         self.status = 0
+        self.stored = False
+        """Whether a transaction of this request has been committed, so that "try again" would be the wrong advice."""
         self.received = 0
         self.sent = 0
         self.started = time.perf_counter()

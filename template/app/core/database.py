@@ -3,8 +3,8 @@
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -13,38 +13,52 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
-from app.core import context, migrations, telemetry
+from app.core import context, follow_ups, migrations, telemetry
 from app.core import engine as backend
 from app.core.component import Check, Component, State
-from app.core.database_errors import ValueRefused
+from app.core.database_errors import DatabaseUnreachable, ValueRefused
 from app.core.engine import DatabaseSettings
-from app.core.errors import ConfigurationInvalid, ServiceUnavailable
-from app.core.pool import Gate
+from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
+from app.core.follow_ups import FollowedSession, emit_once_committed, once_committed
+from app.core.pool import Gate, to_the_end
 from app.core.settings import Settings
 
+__all__ = [
+    "Database",
+    "DatabaseDep",
+    "DatabaseUnreachable",
+    "component",
+    "current_database",
+    "emit_once_committed",
+    "once_committed",
+    "unusable",
+]
 logger = logging.getLogger(__name__)
 
 
-class DatabaseUnreachable(ServiceUnavailable):
-    """The database does not answer."""
-
-    message = "the database does not answer, try again"
-
-
 class Database:
-    """One engine, and the two ways to use it."""
+    """One engine, and the ways to use it."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self.engine = backend.create(settings)
         self.reads = Gate(settings.pool_size + settings.pool_overflow, settings.pool_timeout)
         self.writes = backend.write_gate(settings) or self.reads
         self._reader = self.engine.execution_options(**backend.READING)
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._snapshots = self.engine.execution_options(**backend.SNAPSHOT)
+        # A session that is used after its block raises, in place of a transaction that nobody commits.
+        self._sessions = async_sessionmaker(
+            self.engine, sync_session_class=FollowedSession, expire_on_commit=False, close_resets_only=False
+        )
         _observe(self.engine, settings.slow_query)
 
     @asynccontextmanager
-    async def read(self, *, patience: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """A connection for Core `select`s, outside any transaction. `patience`: seconds, for a route that needs longer.
+    async def read(self, *, patience: float | None = None, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection for Core `select`s. Each of them sees what is committed when it starts.
+
+        Args:
+            patience: seconds that a statement may take, for a route that needs longer.
+            snapshot: all statements see the database as it was at the first one. This costs a BEGIN and a ROLLBACK,
+                so prefer one statement.
 
         Raises:
             DatabaseBusy: no connection became free in time.
@@ -52,11 +66,11 @@ class Database:
         """
         async with self.reads:
             try:
-                connection = await self._reader.connect()
+                connection = await (self._snapshots if snapshot else self._reader).connect()
             except backend.CANNOT_CONNECT as error:
                 raise DatabaseUnreachable from error
             try:
-                async with backend.allow(connection, patience, local=False) if patience else nullcontext():
+                async with backend.allow(connection, patience, local=snapshot) if patience else nullcontext():
                     yield connection
             finally:
                 await connection.close()
@@ -65,21 +79,52 @@ class Database:
     async def transaction(self, *, patience: float | None = None) -> AsyncIterator[AsyncSession]:
         """A session in one transaction: committed at the end, rolled back on any error.
 
+        A commit that has begun is not cancelled: a request that is given up meanwhile still gets its answer.
+
         Raises:
             DatabaseBusy: no connection became free in time.
-            DatabaseUnreachable: the server is gone, or does not answer.
+            DatabaseUnreachable: the server is gone, or does not answer. Nothing is stored.
+            OutcomeUnknown: the connection was lost during the commit.
+            FollowUpFailed: it is stored, and something that follows it failed.
         """
-        async with self.writes, self._sessions() as session:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.writes)
+            session = await stack.enter_async_context(self._sessions())
+            self._check_place()
             try:
                 connection = await session.connection()
             except backend.CANNOT_CONNECT as error:
                 raise DatabaseUnreachable from error
-            async with backend.allow(connection, patience, local=True) if patience else nullcontext():
-                yield session
-                for last in request.before_commit if (request := context.current()) else ():
-                    await last(session)
+            if patience:
+                await stack.enter_async_context(backend.allow(connection, patience, local=True))
+            yield session
+            for last in request.before_commit if (request := context.current()) else ():
+                await last(session)
+            await session.flush()
+            await to_the_end(self._commit(session, connection, stack.pop_all()))
+
+    async def _commit(self, session: AsyncSession, connection: AsyncConnection, stack: AsyncExitStack) -> None:
+        lost: Exception | None = None
+        async with stack:  # closed before the follow-ups, which may need the place of a writer themselves
+            wrote = connection.info.pop(WROTE, False)
+            try:
                 await session.commit()
-        await _follow(session)
+                self._check_place()
+            except (DBAPIError, DatabaseUnreachable) as error:
+                if isinstance(error, DBAPIError) and backend.commit_was_refused(error):
+                    raise
+                lost = error
+        if lost is not None:
+            await follow_ups.follow_unknown(session)
+            raise OutcomeUnknown from lost
+        if wrote and (request := context.current()):
+            request.stored = True
+        await follow_ups.follow(session)
+
+    def _check_place(self) -> None:
+        """Refuse to write to a database that is not the one that was opened."""
+        if gone := backend.gone(self.engine):
+            raise DatabaseUnreachable from FileNotFoundError(gone)
 
     async def probe(self, _: State) -> Mapping[str, Any]:
         """The readiness check: one statement over the pool, and what operators want to know.
@@ -87,8 +132,10 @@ class Database:
         Raises:
             ServiceUnavailable: the database does not answer.
         """
+        self._check_place()
         async with self.read() as connection:
             facts = await backend.facts(connection)
+            await migrations.verify_running(connection)
         return {"pool": {"size": self.reads.places, "taken": self.reads.taken}, **facts}
 
 
@@ -104,34 +151,6 @@ DatabaseDep = Annotated[Database, Depends(current_database)]
 Opened in the route, not by a dependency: a request that is refused for its values then costs no connection, and what
 stands behind the block is not sent before the commit.
 """
-
-
-def once_committed(session: AsyncSession, follow: Callable[[], Awaitable[object]]) -> None:
-    """Call something when a transaction is done, and before the request is answered. What it raises, the request meets.
-
-    A process that is killed in between does not call it.
-    """
-    session.info.setdefault("following", []).append(follow)  # SQLAlchemy's after_commit fires at a savepoint too
-
-
-def emit_once_committed(session: AsyncSession, happened: telemetry.BusinessEvent) -> None:
-    """Tell of something that a transaction does when it is done: what is rolled back has not happened."""
-
-    async def tell() -> None:
-        telemetry.emit(happened)
-
-    once_committed(session, tell)
-
-
-async def _follow(session: AsyncSession) -> None:
-    failed: Exception | None = None
-    for follow in session.info.pop("following", ()):
-        try:
-            await follow()
-        except Exception as error:  # noqa: BLE001  # raised below: it is no reason to leave the others out
-            failed = failed or error
-    if failed is not None:
-        raise failed
 
 
 def component(settings: Settings) -> Component:
@@ -170,13 +189,22 @@ def unusable(engine: AsyncEngine, error: Exception) -> ConfigurationInvalid:
 
 # Catches slips of the pen; it is no lock: a `WITH` can hide a write.
 _WRITES = re.compile(r"\s*(?:insert|update|delete|replace|merge|truncate|create|alter|drop)\b", re.IGNORECASE)
+_ONLY_READS = re.compile(r"\s*(?:begin|select|savepoint|release|rollback|set|show|pragma|explain)\b", re.IGNORECASE)
+_SETS = re.compile(r"\s*(?:set\s+(?!local\b|constraints\b|transaction\b)|pragma\s+[\w.]+\s*[=(])", re.IGNORECASE)
+WROTE, ALTERED = "wrote", "altered"
+"""Notes in the `info` of a connection: its transaction has written; its settings are no longer the pool's."""
 
 
 def _observe(engine: AsyncEngine, slow: float) -> None:
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def before(connection: Any, _: Any, statement: str, __: Any, context: Any, ___: Any) -> None:
-        if connection.get_execution_options().get("read_only") and _WRITES.match(statement):
-            raise RuntimeError(f"a connection from read() does not write: use a session for {statement.split()[0]}")
+        if connection.get_execution_options().get("read_only"):
+            if _WRITES.match(statement):
+                raise RuntimeError(f"a connection from read() does not write: use a session for {statement.split()[0]}")
+        elif not _ONLY_READS.match(statement):
+            connection.info[WROTE] = True
+        if _SETS.match(statement):
+            connection.info[ALTERED] = True
         context.started = time.perf_counter()
 
     @event.listens_for(engine.sync_engine, "after_cursor_execute")
@@ -186,6 +214,12 @@ def _observe(engine: AsyncEngine, slow: float) -> None:
             logger.warning("slow query", extra={"duration": round(duration, 6), "statement": statement[:1000]})
         if telemetry.anyone_listens_to(telemetry.QueryFinished):
             telemetry.emit(telemetry.QueryFinished(statement.split(maxsplit=1)[0].upper(), duration, statement))
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def returned(_: Any, record: Any) -> None:
+        record.info.pop(WROTE, None)  # of a transaction that was rolled back
+        if record.info.pop(ALTERED, False):
+            record.invalidate()  # the next one would meet the settings that a PRAGMA or SET has left
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def translate(context: ExceptionContext) -> BaseException | None:

@@ -40,12 +40,20 @@ class ValueRefused(errors.ValidationFailed):
     message = "this value is not acceptable"
 
 
+class DatabaseUnreachable(errors.ServiceUnavailable):
+    """The database does not answer."""
+
+    message = "the database does not answer, try again"
+
+
 class DatabaseFailed(errors.ServiceUnavailable):
     """The database could not do it right now."""
 
     message = "the database could not do this right now, try again"
 
 
+DATABASE_AWAY = (DatabaseBusy, DatabaseUnreachable, DatabaseFailed)
+"""Answers that say "try again"."""
 _MEANING: dict[str, type[ServiceError]] = {
     "unique": AlreadyExists,
     "foreign_key": ReferenceUnknown,
@@ -63,7 +71,7 @@ def as_service_error(error: SQLAlchemyError) -> ServiceError | None:
     elif isinstance(error, StaleDataError):
         known = errors.PreconditionFailed()
     elif isinstance(error, DBAPIError):
-        fault = Fault("unavailable") if error.connection_invalidated else engine.fault(error)
+        fault = engine.fault(error) or (Fault("unavailable") if error.connection_invalidated else None)
         if fault is None:
             return None
         meaning = _MEANING[fault.kind]

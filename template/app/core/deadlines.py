@@ -48,8 +48,9 @@ class Clock:
         self._armed = False
         now = perf_counter()
         for deadline in self._running:
-            if now >= deadline.due and not deadline.expired and deadline.task is not None:
+            if now >= deadline.due and deadline.task is not None:
                 deadline.expired = True
+                deadline.due = now + self.seconds  # a commit is not cut short: what comes after it is given up too
                 deadline.task.cancel()
         if self._running:
             self._arm()

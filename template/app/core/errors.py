@@ -164,6 +164,20 @@ class ServiceUnavailable(ServiceError):
         self.headers.setdefault("Retry-After", str(retry_after))
 
 
+class FollowUpFailed(ServiceError):
+    """What the request wrote is stored, and something that follows it failed. A retry would store it twice."""
+
+    status = 500
+    message = "this is stored, but something that follows it failed: read what is stored before you repeat it"
+
+
+class OutcomeUnknown(ServiceError):
+    """The connection was lost during the commit: what the request wrote may be stored. A retry may store it twice."""
+
+    status = 504
+    message = "it is unknown whether this was stored: read what is stored before you repeat it"
+
+
 class ConfigurationInvalid(ServiceError):
     """The service cannot start as it is configured. Never an answer to a request: one line for each mistake."""
 

@@ -94,8 +94,10 @@ class Outer:
             if not exchange.deadline.expired or exchange.deadline.task is None:
                 raise  # the server gives up, not we
             exchange.deadline.task.uncancel()
+            self.clock.stop(exchange.deadline)
             logger.warning("gave up a request after %g seconds", self.clock.seconds)
-            await self._answer(exchange, ServiceUnavailable("the request took too long and was given up"), error)
+            given_up = ServiceUnavailable("the request took too long and was given up")
+            await self._answer(exchange, problems.stored_in_part() if request.stored else given_up, error)
         except Exception as error:  # logged, and answered with the last-resort 500
             logger.exception("unexpected error")
             telemetry.emit(telemetry.RequestFailed(error, route_template(scope)))

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from app.core import answers, context, errors
-from app.core.database_errors import as_service_error
+from app.core.database_errors import DATABASE_AWAY, as_service_error
 from app.core.errors import PROBLEM, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,11 @@ def response(error: ServiceError, path: str) -> Response:
     return Response(body(error, path), status_code=error.status, media_type=PROBLEM, headers=error.headers)
 
 
+def stored_in_part() -> errors.OutcomeUnknown:
+    """The answer if a request fails, or takes too long, after its first transaction has been committed."""
+    return errors.OutcomeUnknown("a part of this is stored, and the rest failed: read it before you repeat it")
+
+
 def install(app: FastAPI) -> None:
     """Have every error of the application answered in the one format."""
     app.exception_handler(ServiceError)(_service_error)
@@ -118,7 +123,10 @@ def install(app: FastAPI) -> None:
 
 
 async def _service_error(request: Request, error: ServiceError) -> Response:
-    if error.status == 503:  # something is away, and a thousand requests a second say so: no traceback for each
+    if isinstance(error, DATABASE_AWAY) and (known := context.current()) and known.stored:
+        away, error = error, stored_in_part()
+        error.__cause__ = away
+    if error.status in {503, 504}:  # something is away, and a thousand requests a second say so: no traceback for each
         logger.warning("%s: %s%s", error.code, error.message, _cause(error))
     elif error.status >= 500:
         logger.warning("%s: %s", error.code, error.message, exc_info=error.__cause__)

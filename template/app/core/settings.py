@@ -25,7 +25,9 @@ from pydantic_settings.sources import DotEnvSettingsSource, EnvSettingsSource
 from app.core.errors import ConfigurationInvalid
 from app.core.redaction import scrub
 
-ENV_FILE = Path(os.environ.get("ENV_FILE", ".env"))
+PROJECT = Path(__file__).parents[2]
+"""The folder of the service. Relative paths in settings are below it, wherever the service is started from."""
+ENV_FILE = Path(os.environ.get("ENV_FILE", PROJECT / ".env"))
 """Where the settings of this machine stand; the variable names another file."""
 PLACEHOLDER = "change-me"
 """What `.env.example` says where a secret belongs; the service does not start with it."""

@@ -106,12 +106,16 @@ class TokensUsed(NamedTuple):
 
 
 class BusinessEvent(NamedTuple):
-    """Something that the business cares about: `name` is a past tense such as order_shipped."""
+    """Something that the business cares about: `name` is a past tense such as order_shipped.
+
+    `outcome` is "unknown" if the connection was lost during the commit: it may or may not have happened.
+    """
 
     name: str
     subject: str = ""
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
+    outcome: str | None = None
 
 
 class SecurityEvent(NamedTuple):

@@ -1,16 +1,18 @@
 """Writes: committed before the answer leaves, and not at all on any error."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 import httpx2
 import pytest
 from fastapi import APIRouter, HTTPException
-from sqlalchemy import event, func, select
+from sqlalchemy import delete, event, func, select
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.util import await_only
 
 from app.core.component import Component, State
-from app.core.database import Database, DatabaseDep, once_committed
+from app.core.database import Database, DatabaseDep
 from app.core.errors import Conflict
 from tests.conftest import Serve, Start
 from tests.core import things
@@ -97,39 +99,41 @@ async def test_the_answer_leaves_after_the_commit(serve: Serve) -> None:
     assert seen == ["commit", "http.response.start", "http.response.body"]
 
 
-async def test_what_follows_a_transaction_sees_it_committed(serve: Serve) -> None:
+async def test_a_commit_that_has_begun_is_not_given_up(serve: Serve) -> None:
     opened: list[Database] = []
-    seen: list[int] = []
+    app = await serve(extra=[things.component(router), things.keeping(opened)], http={"request_timeout": 0.3})
+    event.listen(opened[0].engine.sync_engine, "commit", lambda _: await_only(anyio.sleep(0.8)))
+    answer = await exchange(app, "/things/none", method="POST")
+    assert (answer.status, answer.body) == (200, b'"added"')
 
-    @asynccontextmanager
-    async def keep(state: State) -> AsyncIterator[State]:
-        opened.append(state["database"])
-        yield {}
 
-    await serve(extra=[things.component(), Component(name="keep", lifespan=keep)])
+async def test_a_session_is_of_no_use_after_its_block(serve: Serve) -> None:
+    opened: list[Database] = []
+    await serve(extra=[things.component(), things.keeping(opened)])
+    async with opened[0].transaction() as session:
+        session.add(Thing(name="second"))
+    with pytest.raises(InvalidRequestError, match="permanently closed"):
+        session.add(Thing(name="third"))
+    with pytest.raises(InvalidRequestError, match="permanently closed"):
+        await session.execute(select(Thing.id))
+
+
+async def test_a_snapshot_is_one_state_and_other_reads_are_not(serve: Serve) -> None:
+    opened: list[Database] = []
+    await serve(extra=[things.component(), things.keeping(opened)])
     (database,) = opened
-
-    async def look() -> None:
-        async with database.read() as connection:
-            seen.append(await connection.scalar(select(func.count()).select_from(Thing)) or 0)
-
-    async def fail() -> None:
-        raise Conflict
-
-    async def write(*following: Callable[[], Awaitable[None]], error: Exception | None = None) -> None:
+    counting = select(func.count()).select_from(Thing)
+    seen: list[int | None] = []
+    async with database.read(snapshot=True) as still, database.read() as moving:
+        seen += [await still.scalar(counting), await moving.scalar(counting)]
         async with database.transaction() as session:
             session.add(Thing(name="second"))
-            for follow in following:
-                once_committed(session, follow)
-            if error:
-                raise error
-
-    with pytest.raises(RuntimeError):
-        await write(look, error=RuntimeError())
-    assert seen == []
-    with pytest.raises(Conflict):
-        await write(fail, look, fail, look)
-    assert seen == [2, 2]
+        seen += [await still.scalar(counting), await moving.scalar(counting)]
+        with pytest.raises(RuntimeError, match="does not write"):
+            await still.execute(delete(Thing))
+    assert seen == [1, 1, 1, 2]
+    async with database.read() as connection:
+        assert await connection.scalar(counting) == 2
 
 
 async def test_an_error_on_a_new_connection_leaves_nothing_open(client: httpx2.AsyncClient) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.component import Component, State
+from app.core.database import Database
 from app.core.models import Base, Timestamp
 
 
@@ -60,3 +61,14 @@ def component(*routers: APIRouter) -> Component:
             await connection.run_sync(Base.metadata.drop_all, tables=TABLES)
 
     return Component(name="things", routers=routers, lifespan=lifespan)
+
+
+def keeping(opened: list[Database]) -> Component:
+    """Hands the database of the running service to a test."""
+
+    @asynccontextmanager
+    async def lifespan(state: State) -> AsyncIterator[State]:
+        opened.append(state["database"])
+        yield {}
+
+    return Component(name="keeping", lifespan=lifespan)

@@ -15,12 +15,16 @@ from app.core.pool import Gate, PoolSettings, keep_fresh
 
 READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
 """The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
+SNAPSHOT: dict[str, Any] = {"read_only": True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""The options of a connection on which all statements see one state."""
 MIGRATES_IN_BATCHES = False
 MIGRATION_LOCK = 7_302_114_501
 """The key of the advisory lock under which migrations run: any number, the same for all replicas."""
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _FAULTS = {"23505": "unique", "23503": "foreign_key", "23502": "not_null", "23514": "check", "23P01": "unique"}
+_UNDECIDED = ("08", "57P", "40003")
+"""Ends of a COMMIT after which it is unknown whether it happened: connection, shutdown, completion unknown."""
 _UNAVAILABLE = ("08", "53", "57", "58", "40", "55P03", "25006")
 """Connection, resources, operator, system, rollback, lock, read-only (a replica that was the primary)."""
 CANNOT_CONNECT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError)
@@ -51,7 +55,7 @@ class DatabaseSettings(PoolSettings):
 
 
 class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that does not wait long for a dead server when it is closed, and that can be given more time."""
+    """A connection that closes promptly, whose time limit can be changed, and whose COMMIT is a COMMIT."""
 
     close_timeout = 0.2
     _config: Any
@@ -59,6 +63,21 @@ class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as asyncpg has it
         """Close, or cut the line."""
         await super().close(timeout=min(timeout or self.close_timeout, self.close_timeout))
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # as asyncpg has it
+        """Run a command. The driver sends BEGIN and COMMIT by this as well.
+
+        Raises:
+            InFailedSQLTransactionError: PostgreSQL rolled back at a COMMIT, without an error, because a statement of
+                the transaction had failed.
+        """
+        done: str = await super().execute(query, *args, timeout=timeout)
+        if done == "ROLLBACK" and query.startswith("COMMIT"):
+            raise asyncpg.InFailedSQLTransactionError(
+                "nothing was stored: a statement of the transaction had failed, and its error was caught; run such a "
+                "statement in `async with session.begin_nested()`"
+            )
+        return done
 
     def allow(self, seconds: float) -> float:
         """Give commands this many seconds from now on, and return what they had."""
@@ -113,8 +132,11 @@ async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> 
     driver = (await connection.get_raw_connection()).driver_connection
     if not isinstance(driver, PromptConnection):
         raise TypeError(f"create() makes no {type(driver).__name__}")
-    # Not by the driver itself: SQLAlchemy sends BEGIN with its first statement, and SET LOCAL before it does nothing.
-    await connection.exec_driver_sql(f"SET {'LOCAL' if local else ''} statement_timeout = {int(seconds * 1000)}")
+    limit = f"statement_timeout = {int(seconds * 1000)}"
+    if local:  # by SQLAlchemy, which sends BEGIN with its first statement: before that SET LOCAL does nothing
+        await connection.exec_driver_sql(f"SET LOCAL {limit}")
+    else:
+        await driver.execute(f"SET {limit}")
     before = driver.allow(seconds + 0.3)
     try:
         yield
@@ -130,6 +152,12 @@ def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     return create(settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1}))
 
 
+def gone(engine: AsyncEngine) -> str | None:
+    """Nothing: a server does not lose its database unnoticed."""
+    del engine
+    return None
+
+
 async def verify(connection: AsyncConnection) -> None:
     """Nothing beyond being there."""
     await connection.execute(text("SELECT 1"))
@@ -140,10 +168,21 @@ async def facts(connection: AsyncConnection) -> dict[str, Any]:
     return {"server": await connection.scalar(text("SHOW server_version"))}
 
 
+def commit_was_refused(error: DBAPIError) -> bool:
+    """Whether a COMMIT that ended so has stored nothing: the server itself said so."""
+    code = _code(error)
+    return bool(code) and not code.startswith(_UNDECIDED)
+
+
+def _code(error: DBAPIError) -> str:
+    cause = error.orig.__cause__ if error.orig else None
+    return str(getattr(error.orig, "sqlstate", None) or getattr(cause, "sqlstate", None) or "")
+
+
 def fault(error: DBAPIError) -> Fault | None:
     """What PostgreSQL complains of, or nothing where the statement itself is wrong."""
     cause = error.orig.__cause__ if error.orig else None
-    code = str(getattr(error.orig, "sqlstate", None) or getattr(cause, "sqlstate", None) or "")
+    code = _code(error)
     if code.startswith(_UNAVAILABLE):
         return Fault("unavailable")
     if code.startswith("22") or isinstance(cause, ValueError | OverflowError):

@@ -11,17 +11,21 @@ from typing import Any
 
 from pydantic import Field, field_validator
 from sqlalchemy import BigInteger, Connection, event, make_url, text
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from app.core.database_file import DatabaseFile, located
 from app.core.errors import ConfigurationInvalid
 from app.core.faults import Fault
 from app.core.pool import Gate, PoolSettings
 
 READING: dict[str, Any] = {"read_only": True}
 """The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
+SNAPSHOT: dict[str, Any] = {"read_only": True, "snapshot": True}
+"""The options of a connection on which all statements see one state."""
 MIGRATES_IN_BATCHES = True
 """A table is changed by copying it: https://alembic.sqlalchemy.org/en/latest/batch.html"""
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "cache_size", "mmap_size", "temp_store")
@@ -62,12 +66,21 @@ class DatabaseSettings(PoolSettings):
         scheme, _, rest = url.partition("://")
         if scheme not in {"sqlite", "sqlite+aiosqlite"} or not rest.startswith("/"):
             raise ValueError("has to look like sqlite+aiosqlite:///./var/service.db")
-        return f"sqlite+aiosqlite://{rest}"
+        path, mark, query = rest[1:].partition("?")
+        if path.startswith("file:") or "uri=" in query:
+            raise ValueError("names the file as a URI: write its path, as in sqlite+aiosqlite:////srv/data/service.db")
+        if not path or path == ":memory:":
+            return f"sqlite+aiosqlite://{rest}"
+        return f"sqlite+aiosqlite:///{located(path)}{mark}{query}"
 
 
-def create(settings: DatabaseSettings, *, foreign_keys: bool = True) -> AsyncEngine:
-    """The engine: WAL, foreign keys on, and each write takes the lock at its BEGIN (the default loses updates)."""
+def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool = False) -> AsyncEngine:
+    """The engine: WAL, foreign keys on, and each write takes the lock at its BEGIN (the default loses updates).
+
+    `make`: the file is made if it does not exist.
+    """
     logging.getLogger("aiosqlite").setLevel(logging.INFO)  # at DEBUG it writes every parameter
+    file = DatabaseFile(settings.url, make=make)
     engine = create_async_engine(
         settings.url,
         poolclass=AsyncAdaptedQueuePool,
@@ -77,6 +90,7 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True) -> AsyncEng
         pool_recycle=settings.pool_recycle,
         hide_parameters=True,  # an error goes to the log, and what was to be stored may be a password
         skip_autocommit_rollback=True,
+        execution_options={"file": file},
     )
     # Every connection is in SQLite's own autocommit mode: only it knows whether there is something to roll back.
     dialect: Any = engine.dialect
@@ -93,8 +107,13 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True) -> AsyncEng
         "journal_size_limit=67108864",
     )
 
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connect(_: Any, __: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+        file.open(arguments, options)
+
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
+        file.opened()
         connection.isolation_level = None  # BEGIN is ours to send
         cursor = connection.cursor()
         for pragma in pragmas:
@@ -103,10 +122,30 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True) -> AsyncEng
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("read_only"):
+        options = connection.get_execution_options()
+        if not options.get("read_only"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif options.get("snapshot"):
+            connection.exec_driver_sql("BEGIN")
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def ended(error: ExceptionContext) -> None:
+        connection = error.connection
+        if connection is None or not connection.in_transaction() or (error.statement or "").startswith("BEGIN"):
+            return
+        driver: Any = connection.connection.driver_connection
+        if not connection.get_execution_options().get("read_only") and not driver.in_transaction:
+            # A full disk, or ON CONFLICT ROLLBACK, ends the whole transaction. What came after it would be stored.
+            error.is_disconnect = True
+            error.invalidate_pool_on_disconnect = False
 
     return engine
+
+
+def gone(engine: AsyncEngine) -> str | None:
+    """The reason why the database is no longer the file that was opened, or nothing."""
+    file: DatabaseFile = engine.get_execution_options()["file"]
+    return file.gone()
 
 
 def _has_nothing_to_roll_back(connection: Any) -> bool:
@@ -115,6 +154,8 @@ def _has_nothing_to_roll_back(connection: Any) -> bool:
 
 def _commit_or_roll_back(connection: Any) -> None:
     """SQLite leaves open what it failed to COMMIT (a loose end, a full disk), and SQLAlchemy ends it no more."""
+    if not connection.driver_connection.in_transaction:
+        raise sqlite3.OperationalError("nothing was stored: a statement that failed had ended the transaction")
     try:
         connection.commit()
     except BaseException:
@@ -140,7 +181,7 @@ def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     A batch change drops the table and makes it again. With foreign keys on, `ON DELETE` then deletes or changes every
     row that refers to it: https://www.sqlite.org/lang_altertable.html#otheralter
     """
-    return create(settings.model_copy(update={"busy_timeout": 60.0}), foreign_keys=False)
+    return create(settings.model_copy(update={"busy_timeout": 60.0}), foreign_keys=False, make=True)
 
 
 async def verify(connection: AsyncConnection) -> None:
@@ -156,6 +197,12 @@ async def verify(connection: AsyncConnection) -> None:
 async def facts(connection: AsyncConnection) -> dict[str, Any]:
     """The pragmas in force, for operators."""
     return {"pragmas": {name: await connection.scalar(text(f"PRAGMA {name}")) for name in PRAGMAS}}
+
+
+def commit_was_refused(error: DBAPIError) -> bool:
+    """Whether a COMMIT that ended so has stored nothing: always, since it is rolled back then."""
+    del error
+    return True
 
 
 def fault(error: DBAPIError) -> Fault | None:

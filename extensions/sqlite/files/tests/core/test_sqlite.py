@@ -86,7 +86,9 @@ async def test_a_write_takes_the_lock_at_its_beginning_and_a_read_takes_none(
 
 
 async def test_a_file_that_cannot_be_opened_stops_the_start_in_one_line(start: Start) -> None:
-    with pytest.raises(ConfigurationInvalid, match=r"^DATABASE__URL: cannot use .*unable to open") as caught:
+    with pytest.raises(
+        ConfigurationInvalid, match=r"^DATABASE__URL: cannot use .*does not exist: run `make migrate`"
+    ) as caught:
         await start(database={"url": "sqlite+aiosqlite:////no/such/folder/service.db"})
     assert "\n" not in str(caught.value)
 

@@ -1,0 +1,105 @@
+"""Follow-ups: what happens once a transaction is committed, and never for what was rolled back."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+
+from app.core import telemetry
+from app.core.errors import FollowUpFailed
+
+logger = logging.getLogger(__name__)
+_LIST = "follow_ups"
+"""Where a session keeps them. SQLAlchemy's `after_commit` also fires at a savepoint."""
+Call = Callable[[], Awaitable[object]]
+
+
+class FollowUp(NamedTuple):
+    """One call, and the call in its place where the outcome of the commit is unknown."""
+
+    call: Call
+    if_unknown: Call | None
+
+
+class FollowedSession(Session):
+    """A session whose follow-ups are dropped with the savepoint in which they were registered."""
+
+
+def once_committed(session: AsyncSession, follow: Call, *, if_unknown: Call | None = None) -> None:
+    """Call something once a transaction is committed, before the request is answered.
+
+    It is not called if the transaction, or the savepoint in which it was registered, is rolled back. If the process is
+    killed right after the commit, it is not called either.
+
+    Args:
+        session: the session of `database.transaction()`.
+        follow: what to call. If it raises, the request is answered with `FollowUpFailed`.
+        if_unknown: what to call instead if the outcome of the commit is unknown. For what does no harm if nothing was
+            stored, such as forgetting a cached value.
+    """
+    session.info.setdefault(_LIST, []).append(FollowUp(follow, if_unknown))
+
+
+def emit_once_committed(session: AsyncSession, happened: telemetry.BusinessEvent) -> None:
+    """Emit an event once a transaction is committed. If the outcome is unknown, the event says `outcome="unknown"`."""
+
+    async def tell() -> None:
+        telemetry.emit(happened)
+
+    async def tell_unknown() -> None:
+        telemetry.emit(happened._replace(outcome="unknown"))
+
+    once_committed(session, tell, if_unknown=tell_unknown)
+
+
+async def follow(session: AsyncSession) -> None:
+    """Call all follow-ups of a committed transaction.
+
+    Raises:
+        FollowUpFailed: one of them failed. The others were called all the same.
+    """
+    failures = await _call_all([follow_up.call for follow_up in _registered(session)])
+    for error in failures[1:]:
+        logger.error("what follows a commit failed", exc_info=error)
+    if failures:
+        raise FollowUpFailed from failures[0]
+
+
+async def follow_unknown(session: AsyncSession) -> None:
+    """Call what is to be called if the outcome of the commit is unknown."""
+    registered = _registered(session)
+    skipped = sum(follow_up.if_unknown is None for follow_up in registered)
+    if skipped:
+        logger.error("the outcome of a commit is unknown: %d follow-ups were not called", skipped)
+    for error in await _call_all([follow_up.if_unknown for follow_up in registered if follow_up.if_unknown]):
+        logger.error("what follows a commit of unknown outcome failed", exc_info=error)
+
+
+def _registered(session: AsyncSession) -> list[FollowUp]:
+    return [entry for entry in session.info.pop(_LIST, ()) if isinstance(entry, FollowUp)]
+
+
+async def _call_all(calls: list[Call]) -> list[Exception]:
+    failures: list[Exception] = []
+    for call in calls:
+        try:
+            await call()
+        except Exception as error:  # noqa: BLE001  # told by the caller: it is no reason to leave the others out
+            failures.append(error)
+    return failures
+
+
+@event.listens_for(FollowedSession, "after_transaction_create")
+def _begun(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.nested:
+        session.info.setdefault(_LIST, []).append(transaction)  # marks where the savepoint began
+
+
+@event.listens_for(FollowedSession, "after_soft_rollback")
+def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
+    entries: list[Any] = session.info.get(_LIST, [])
+    if transaction in entries:
+        del entries[entries.index(transaction) :]
