@@ -82,6 +82,21 @@ async def count(connection: AsyncConnection, statement: Statement) -> int:
     return await connection.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
 
 
+async def fetch_page(
+    connection: AsyncConnection, statement: Statement, params: PageParams
+) -> tuple[Sequence[Row[Any]], int]:
+    """One page of the rows that an ordered statement finds, and how many it finds in all.
+
+    Both come from one statement, so that they agree. Each row has the number as a last column, `total_rows`.
+    """
+    before = (params.page - 1) * params.size
+    total = select(func.count()).select_from(statement.order_by(None).subquery()).scalar_subquery().label("total_rows")
+    rows = (await connection.execute(statement.add_columns(total).limit(params.size).offset(before))).all()
+    if rows or not before:
+        return rows, rows[0].total_rows if rows else 0
+    return rows, min(before, await count(connection, statement))  # beyond the end, as it was a moment ago
+
+
 def links(request: Request, **pages: Mapping[str, object] | None) -> Links:
     """Links to this list, with the query of the request changed as given."""
 

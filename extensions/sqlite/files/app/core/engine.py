@@ -19,6 +19,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.core.database_file import DatabaseFile, located
 from app.core.errors import ConfigurationInvalid
+from app.core.exact_types import EXACT_TYPES
 from app.core.faults import Fault
 from app.core.pool import Gate, PoolSettings
 
@@ -94,6 +95,7 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
     )
     # Every connection is in SQLite's own autocommit mode: only it knows whether there is something to roll back.
     dialect: Any = engine.dialect
+    dialect.colspecs = dialect.colspecs | EXACT_TYPES
     dialect.detect_autocommit_setting = _has_nothing_to_roll_back
     dialect.do_commit = _commit_or_roll_back
     pragmas = (

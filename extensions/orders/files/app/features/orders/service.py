@@ -19,23 +19,29 @@ from app.features.orders.schemas import OrderChange, OrderFilter, OrderInput, Or
 
 SUMMARY = select(Order.id, Order.reference, Order.status, Order.replaces_id, Order.created_at, Order.version)
 # Built once: a statement takes longer to build than to run.
-ONE = SUMMARY.add_columns(Order.updated_at).where(Order.id == bindparam("id"))
-LINES = select(OrderLine.sku, OrderLine.quantity, OrderLine.unit_price).where(OrderLine.order_id == bindparam("id"))
-LINES = LINES.order_by(OrderLine.id)
+ORDER = SUMMARY.add_columns(Order.updated_at)
+ORDER_COLUMNS = ORDER.selected_columns.keys()
+# One statement: of two, the second may see what somebody has changed after the first.
+ORDER_WITH_LINES = (
+    ORDER.add_columns(OrderLine.sku, OrderLine.quantity, OrderLine.unit_price)
+    .outerjoin(OrderLine)
+    .where(Order.id == bindparam("id"))
+    .order_by(OrderLine.id)
+)
 NEWEST_FIRST = Keyset(Order.created_at, Order.id, descending=True)
 
 
 async def find(connection: AsyncConnection, order_id: int) -> dict[str, Any]:
-    """One order with its lines: two statements, however many lines there are.
+    """One order with its lines.
 
     Raises:
         OrderNotFound: there is none.
     """
-    order = (await connection.execute(ONE, {"id": order_id})).one_or_none()
-    if order is None:
+    rows = (await connection.execute(ORDER_WITH_LINES, {"id": order_id})).all()
+    if not rows:
         raise OrderNotFound
-    lines = (await connection.execute(LINES, {"id": order_id})).all()
-    return {**order._mapping, "lines": lines}
+    order = {name: getattr(rows[0], name) for name in ORDER_COLUMNS}
+    return {**order, "lines": [row for row in rows if row.sku is not None]}
 
 
 async def page(connection: AsyncConnection, params: OrderList) -> tuple[Sequence[Row[Any]], int]:
@@ -43,11 +49,7 @@ async def page(connection: AsyncConnection, params: OrderList) -> tuple[Sequence
     statement = _narrowed(SUMMARY, params)
     column = Order.reference if params.sort.endswith("reference") else Order.created_at
     order = column.desc() if params.sort.startswith("-") else column.asc()
-    total = await pagination.count(connection, statement)
-    rows = await connection.execute(
-        statement.order_by(order, Order.id).limit(params.size).offset((params.page - 1) * params.size)
-    )
-    return rows.all(), total
+    return await pagination.fetch_page(connection, statement.order_by(order, Order.id), params)
 
 
 async def stretch(
@@ -72,6 +74,7 @@ async def place(session: AsyncSession, order: OrderInput) -> Order:
             raise ReplacedOrderUnknown(field="body.replaces_id")
         _require_open(replaced)
         replaced.status = "cancelled"
+        _tell(session, "order_cancelled", replaced, {"status": "placed"}, {"status": "cancelled"})
     placed = Order(reference=order.reference, replaces_id=order.replaces_id, lines=_lines(order))
     session.add(placed)
     await session.flush()
@@ -89,6 +92,7 @@ async def change(session: AsyncSession, order_id: int, order: OrderChange, *, ve
     """
     current = await _locked(session, order_id, version)
     _require_open(current)
+    before = _content(current)
     current.lines.clear()
     await session.flush()  # the old lines go first: a new one may have the sku of an old one
     current.reference = order.reference
@@ -96,6 +100,7 @@ async def change(session: AsyncSession, order_id: int, order: OrderChange, *, ve
     flag_modified(current, "reference")  # lines alone change no column of the order, and its version would stay
     await session.flush()
     await session.refresh(current, ["updated_at"])
+    _tell(session, "order_changed", current, before, _content(current))
     return current
 
 
@@ -111,21 +116,22 @@ async def ship(session: AsyncSession, order_id: int, *, version: int) -> Order:
     _require_open(order)
     order.status = "shipped"
     await session.flush()
-    shipped = BusinessEvent(
-        "order_shipped", subject=str(order_id), before={"status": "placed"}, after={"status": "shipped"}
-    )
-    emit_once_committed(session, shipped)
+    _tell(session, "order_shipped", order, {"status": "placed"}, {"status": "shipped"})
     return order
 
 
 async def delete(session: AsyncSession, order_id: int, *, version: int) -> None:
-    """Delete an order; its lines go with it.
+    """Delete an order; its lines go with it. An order that replaced it changes with it: its `replaces_id` is null then.
 
     Raises:
         OrderNotFound: there is none.
         PreconditionFailed: somebody else changed it since `version`.
     """
-    await session.delete(await _locked(session, order_id, version))
+    order = await _locked(session, order_id, version)
+    # By the session rather than by ON DELETE SET NULL alone, so that their versions count the change.
+    for successor in await session.scalars(select(Order).where(Order.replaces_id == order_id).with_for_update()):
+        successor.replaces_id = None
+    await session.delete(order)
     emit_once_committed(session, BusinessEvent("order_deleted", subject=str(order_id)))
 
 
@@ -141,6 +147,15 @@ async def _locked(session: AsyncSession, order_id: int, version: int) -> Order:
 def _require_open(order: Order) -> None:
     if order.status != "placed":
         raise OrderClosed
+
+
+def _content(order: Order) -> dict[str, Any]:
+    lines = [{"sku": line.sku, "quantity": line.quantity, "unit_price": line.unit_price} for line in order.lines]
+    return {"reference": order.reference, "lines": lines}
+
+
+def _tell(session: AsyncSession, name: str, order: Order, before: dict[str, Any], after: dict[str, Any]) -> None:
+    emit_once_committed(session, BusinessEvent(name, subject=str(order.id), before=before, after=after))
 
 
 def _lines(order: OrderChange) -> list[OrderLine]:

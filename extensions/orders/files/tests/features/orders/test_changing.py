@@ -66,6 +66,28 @@ async def test_a_deleted_order_is_gone_with_its_lines(client: httpx2.AsyncClient
     assert content(await client.get(PATH, params={"sku": "bolt"}))["total"] == 0
 
 
+async def test_a_deleted_order_gives_its_id_to_no_other(
+    client: httpx2.AsyncClient, order: dict[str, Any], place: Place
+) -> None:
+    path, headers = f"{PATH}/{order['id']}", {"If-Match": '"1"'}
+    assert (await client.delete(path, headers=headers)).status_code == 204
+    other = await place("A-2")
+    assert (await client.delete(path, headers=headers)).status_code == 404
+    assert (await client.put(path, json=CHANGE, headers=headers)).status_code == 404
+    assert content(await client.get(f"{PATH}/{other['id']}")) == other
+
+
+async def test_deleting_a_replaced_order_changes_the_one_that_replaced_it(
+    client: httpx2.AsyncClient, order: dict[str, Any], place: Place
+) -> None:
+    successor = await place("A-2", replaces_id=order["id"])
+    assert (await client.delete(f"{PATH}/{order['id']}", headers={"If-Match": '"2"'})).status_code == 204
+    read = await client.get(f"{PATH}/{successor['id']}")
+    assert (content(read)["replaces_id"], read.headers["etag"]) == (None, '"2"')
+    assert content(read)["updated_at"] > successor["updated_at"]
+    assert (await client.put(f"{PATH}/{successor['id']}", json=CHANGE, headers={"If-Match": '"1"'})).status_code == 412
+
+
 @pytest.mark.parametrize("number", [99, 2**63 - 1])
 async def test_a_missing_order_is_404(client: httpx2.AsyncClient, number: int) -> None:
     path, headers = f"{PATH}/{number}", {"If-Match": '"1"'}

@@ -72,10 +72,26 @@ async def test_an_order_that_makes_no_sense_is_refused(client: httpx2.AsyncClien
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
 
 
-async def test_an_order_is_told_of_once_it_is_committed(client: httpx2.AsyncClient, place: Place) -> None:
+async def test_each_change_of_an_order_is_an_event_once_it_is_committed(
+    client: httpx2.AsyncClient, place: Place
+) -> None:
     told: list[BusinessEvent] = []
     with listening(BusinessEvent, told.append):
         first = await place("A-1")
-        refused = await client.post(PATH, json={"reference": "A-1", "lines": [LINE]})
-    assert refused.status_code == 409
-    assert told == [BusinessEvent("order_placed", subject=str(first["id"]))]
+        path, change = f"{PATH}/{first['id']}", {"reference": "B-1", "lines": [LINE]}
+        assert (await client.post(PATH, json={"reference": "A-1", "lines": [LINE]})).status_code == 409
+        assert (await client.put(path, json=change, headers={"If-Match": '"1"'})).status_code == 200
+        second = await place("A-2", replaces_id=first["id"])
+        path = f"{PATH}/{second['id']}"
+        assert (await client.post(f"{path}/ship", headers={"If-Match": '"1"'})).status_code == 200
+        assert (await client.delete(path, headers={"If-Match": '"2"'})).status_code == 204
+    before = {"reference": "A-1", "lines": [{"sku": "bolt", "quantity": 2, "unit_price": 150}]}
+    one, two = str(first["id"]), str(second["id"])
+    assert told == [
+        BusinessEvent("order_placed", one),
+        BusinessEvent("order_changed", one, before, change),
+        BusinessEvent("order_cancelled", one, {"status": "placed"}, {"status": "cancelled"}),
+        BusinessEvent("order_placed", two),
+        BusinessEvent("order_shipped", two, {"status": "placed"}, {"status": "shipped"}),
+        BusinessEvent("order_deleted", two),
+    ]
