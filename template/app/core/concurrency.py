@@ -1,6 +1,7 @@
 """Optimistic locking: an ETag is the version of a row, and a change has to name the one that it was made from."""
 
 import re
+import time
 from typing import Annotated
 
 from fastapi import Depends, Header
@@ -8,6 +9,15 @@ from fastapi import Depends, Header
 from app.core.errors import PreconditionFailed, PreconditionRequired
 
 _ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+
+
+def next_version(previous: int | None) -> int:
+    """The version of a row that has a key of its caller's, which may be deleted and come back.
+
+    Counted from 1, the ETag of the deleted row would fit the new one. This is the time in microseconds, and never less
+    than one more than before: a `BigInteger` column with `"version_id_generator": next_version`.
+    """
+    return max((previous or 0) + 1, time.time_ns() // 1000)
 
 
 def etag(version: int) -> str:

@@ -9,8 +9,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.errors import ConfigurationInvalid, ServiceUnavailable
+from app.core.settings import PROJECT
 
-VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
+VERSIONS = PROJECT / "migrations" / "versions"
 
 
 def heads(directory: Path = VERSIONS) -> set[str]:

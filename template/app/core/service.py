@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Sequence
 from copy import copy
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from fastapi import APIRouter, FastAPI
@@ -21,13 +20,13 @@ from app.core.errors import PROBLEM
 from app.core.lifecycle import Lifecycle
 from app.core.outer import Outer
 from app.core.security import HeaderList, HttpSettings, headers, policy_for_page
-from app.core.settings import Group
+from app.core.settings import PROJECT, Group
 
 DOCS, OPENAPI = "/docs", "/openapi.json"
 
 
 def _project(key: str) -> str:
-    path = Path(__file__).parents[2] / "pyproject.toml"
+    path = PROJECT / "pyproject.toml"
     value: str = tomllib.loads(path.read_text(encoding="utf-8"))["project"][key]
     return value
 

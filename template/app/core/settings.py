@@ -84,6 +84,22 @@ Secret = Annotated[SecretStr, AfterValidator(_strong)]
 """A secret of 16 characters or more that is not the placeholder of `.env.example`."""
 
 
+def located(path: Path) -> Path:
+    """Return the whole path of a file or folder: a relative one is below the project, wherever the service starts.
+
+    Raises:
+        ValueError: there is nothing at that place, but something at the same path below the current folder.
+    """
+    here, meant = path.absolute(), PROJECT / path
+    if here.exists() and not meant.exists():
+        raise ValueError(f"names {meant}, which does not exist, but {here} does: write the whole path of one of them")
+    return meant
+
+
+ProjectPath = Annotated[Path, AfterValidator(located)]
+"""A path of a file or folder; a relative one is below the project."""
+
+
 class Settings:
     """The groups, each by its class: `settings.of(LogSettings).level`."""
 

@@ -5,7 +5,7 @@ import pytest
 from fastapi import APIRouter
 
 from app.core.component import Component
-from app.core.concurrency import ExpectedVersion, etag
+from app.core.concurrency import ExpectedVersion, etag, next_version
 from tests.conftest import Start
 
 router = APIRouter()
@@ -24,6 +24,16 @@ async def client(start: Start) -> httpx2.AsyncClient:
 
 def test_an_etag_is_the_version_in_quotes() -> None:
     assert etag(7) == '"7"'
+
+
+def test_a_key_that_comes_back_has_a_version_that_it_never_had() -> None:
+    versions = [next_version(None), next_version(None)]
+    for _ in range(1000):
+        versions.append(next_version(versions[-1]))
+    assert versions[1] >= versions[0]
+    assert versions[1:] == sorted(set(versions[1:]))
+    assert next_version(versions[-1] + 10**9) == versions[-1] + 10**9 + 1  # though the clock has been set back
+    assert etag(versions[-1]).strip('"').isdigit()
 
 
 @pytest.mark.parametrize("given", ['"7"', 'W/"7"', ' "7" '])

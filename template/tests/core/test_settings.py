@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from app.core.errors import ConfigurationInvalid
-from app.core.settings import CommaSeparated, Group, Secret, Settings, address, load
+from app.core.settings import PROJECT, CommaSeparated, Group, ProjectPath, Secret, Settings, address, load
 
 SECRET = "a-secret-of-sixteen-or-more"  # noqa: S105  # what the tests set
 Load = Callable[[], "ShopSettings"]
@@ -25,6 +25,14 @@ class ShopSettings(Group):
     broker: Annotated[str | None, address({"amqp", "amqps"}, "amqp://user:password@host:5672")] = Field(
         None, repr=False
     )
+
+
+class PlaceSettings(Group):
+    """Paths."""
+
+    group: ClassVar[str] = "place"
+    folder: ProjectPath = Path("var/things")
+    file: ProjectPath | None = None
 
 
 class NeedySettings(Group):
@@ -66,6 +74,26 @@ def test_the_environment_goes_before_the_file_and_the_file_before_the_secrets(
     assert read().port == 3
     monkeypatch.setenv("SHOP__PORT", "4")
     assert read().port == 4
+
+
+def test_a_relative_path_is_below_the_project_wherever_the_service_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read() -> PlaceSettings:
+        return load([PlaceSettings], env_file=None).of(PlaceSettings)
+
+    monkeypatch.chdir(tmp_path)
+    assert read() == PlaceSettings(folder=PROJECT / "var/things", file=None)
+    monkeypatch.setenv("PLACE__FILE", str(tmp_path / "a"))
+    assert read().file == tmp_path / "a"
+    monkeypatch.setenv("PLACE__FILE", "some/file")
+    assert read().file == PROJECT / "some/file"
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "file").touch()
+    assert mistakes(read) == [
+        f"PLACE__FILE: names {PROJECT / 'some/file'}, which does not exist, but {tmp_path / 'some/file'} does: "
+        "write the whole path of one of them (is 'some/file')"
+    ]
 
 
 def test_a_secret_is_read_from_a_file_and_shown_to_nobody(read: Load, tmp_path: Path) -> None:

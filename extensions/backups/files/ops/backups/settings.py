@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.core.service import ServiceSettings
-from app.core.settings import CommaSeparated, Group
+from app.core.settings import CommaSeparated, Group, ProjectPath
 from ops.backups.sealing import Key
 
 
@@ -31,7 +31,7 @@ class BackupsSettings(Group):
     """Where backups are kept, how they are locked, how many stay."""
 
     group: ClassVar[str] = "backups"
-    directory: Path = Field(Path("var/backups"), description="The folder that backups are kept in.")
+    directory: ProjectPath = Field(Path("var/backups"), description="The folder that backups are kept in.")
     paths: CommaSeparated = Field((), description="Folders and files that are backed up with the database.")
     key: Annotated[SecretStr | None, AfterValidator(_identity)] = Field(
         None, description="The age identity that backups are encrypted with; unset: they are not."
@@ -39,7 +39,7 @@ class BackupsSettings(Group):
     keep_daily: int = Field(7, ge=1, description="Days of which the newest backup stays.")
     keep_weekly: int = Field(4, ge=0, description="Weeks of which the newest backup stays.")
     keep_monthly: int = Field(12, ge=0, description="Months of which the newest backup stays.")
-    metrics: Path | None = Field(
+    metrics: ProjectPath | None = Field(
         None, description="The file that metrics are written to; unset: `backups.prom` in the folder."
     )
     timeout: float = Field(60.0, gt=0, description="Seconds that one request to a store may take.")

@@ -7,16 +7,6 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from app.core.settings import PROJECT
-
-
-def located(path: str) -> Path:
-    """The path of a database: a relative one is below the project, wherever the service is started from."""
-    here, located = Path(path).absolute(), PROJECT / path
-    if here.exists() and not located.exists():
-        raise ValueError(f"names {located}, which does not exist, but {here} does: write the whole path of one of them")
-    return located
-
 
 class DatabaseFile:
     """The file that an engine has opened. A path may name another file later: `rm` and `mv` do not ask."""

@@ -17,11 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.core.database_file import DatabaseFile, located
+from app.core.database_file import DatabaseFile
 from app.core.errors import ConfigurationInvalid
 from app.core.exact_types import EXACT_TYPES
 from app.core.faults import Fault
 from app.core.pool import Gate, PoolSettings
+from app.core.settings import located
 
 READING: dict[str, Any] = {"read_only": True}
 """The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
@@ -72,7 +73,7 @@ class DatabaseSettings(PoolSettings):
             raise ValueError("names the file as a URI: write its path, as in sqlite+aiosqlite:////srv/data/service.db")
         if not path or path == ":memory:":
             return f"sqlite+aiosqlite://{rest}"
-        return f"sqlite+aiosqlite:///{located(path)}{mark}{query}"
+        return f"sqlite+aiosqlite:///{located(Path(path))}{mark}{query}"
 
 
 def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool = False) -> AsyncEngine:

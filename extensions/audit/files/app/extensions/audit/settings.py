@@ -5,14 +5,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from app.core.settings import CommaSeparated, Group, Secret
+from app.core.settings import CommaSeparated, Group, ProjectPath, Secret
 
 
 class AuditSettings(Group):
     """Where the trail is, and how it is sealed."""
 
     group: ClassVar[str] = "audit"
-    path: Path = Field(Path("var/audit.jsonl"), description="The file that records are added to.")
+    path: ProjectPath = Field(Path("var/audit.jsonl"), description="The file that records are added to.")
     key: Secret | None = Field(
         None, description="Seals the records; without it whoever can write to the file can make a whole new one."
     )

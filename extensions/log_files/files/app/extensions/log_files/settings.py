@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from app.core.settings import Group
+from app.core.settings import Group, ProjectPath
 
 STREAMS = ("app", "errors", "access", "performance", "audit")
 """Each is a file, `app.log` and so on."""
@@ -23,7 +23,7 @@ class LogFilesSettings(Group):
     """Where the files are, and what is kept of them."""
 
     group: ClassVar[str] = "log_files"
-    directory: Path = Field(Path("logs"), description="The folder of the files, made where it is missing.")
+    directory: ProjectPath = Field(Path("logs"), description="The folder of the files, made where it is missing.")
     flush_interval: float = Field(
         0.2, gt=0, le=10, description="Seconds for which lines are gathered: `kill -9` loses as many of them."
     )

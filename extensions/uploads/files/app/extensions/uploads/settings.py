@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.core.settings import CommaSeparated, Group
+from app.core.settings import CommaSeparated, Group, ProjectPath
 from app.extensions.uploads.kinds import KINDS
 
 
@@ -27,7 +27,7 @@ class UploadsSettings(Group):
     file_limit: int = Field(10_485_760, ge=1, description="The largest file in bytes.")
     files: int = Field(10, ge=1, le=1000, description="The most files in one request.")
     receive_timeout: float = Field(300.0, gt=0, description="Seconds in which the files of one request have to arrive.")
-    directory: Path = Field(Path("var/uploads"), description="Where files are stored, unless a bucket is named.")
+    directory: ProjectPath = Field(Path("var/uploads"), description="Where files are stored, unless a bucket is named.")
     bucket: str | None = Field(
         None, description="The bucket of an S3-compatible store; unset: files go to the directory."
     )
