@@ -4,11 +4,13 @@ import json
 import re
 import socket
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.live.conftest import Make, Run
+from tests.live.environment import clean
 from tests.live.service import Rendered, free_port
 
 MISTAKES = {
@@ -178,3 +180,22 @@ def test_an_unmigrated_database_is_one_line_and_stays_as_it_is(base: str, render
     if base == "sqlite":
         tables = sqlite3.connect(tmp_path / "new.db").execute("SELECT count(*) FROM sqlite_master").fetchone()
         assert tables == (0,)
+
+
+def test_a_service_that_starts_elsewhere_has_its_own_settings_and_its_own_database(
+    rendered: Make, tmp_path: Path
+) -> None:
+    made = rendered(copy=True)
+    (made.root / ".env").write_text("DATABASE__URL=sqlite+aiosqlite:///./var/own.db\nSERVER__PORT=4321\n")
+    script = "from app.main import load_settings as load; from app.core import engine, protocol, server; s = load();"
+    script += "print(s.of(engine.DatabaseSettings).url, s.of(server.ServerSettings).port)"
+    done = subprocess.run(
+        [made.python, "-c", script],
+        cwd=tmp_path,
+        env=clean() | {"PYTHONPATH": str(made.root)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.split() == [f"sqlite+aiosqlite:///{made.root / 'var/own.db'}", "4321"], done.stderr
