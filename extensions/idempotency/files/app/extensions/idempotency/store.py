@@ -53,7 +53,7 @@ CLAIM = text(
     ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, token = excluded.token,
       lease = excluded.lease, expires = excluded.expires, done = FALSE, status = NULL, headers = NULL, body = NULL
     WHERE idempotency_keys.expires <= :now OR (NOT idempotency_keys.done AND idempotency_keys.lease <= :now
-      AND idempotency_keys.fingerprint = excluded.fingerprint)
+      AND idempotency_keys.fingerprint IN (excluded.fingerprint, :former))
     RETURNING token
     """
 )
@@ -115,12 +115,15 @@ class Store:
             except DBAPIError as error:
                 raise ConfigurationInvalid(f"cannot make the table {KEYS.name}: {error.orig}") from error
 
-    async def claim(self, claim: Claim, fingerprint: str, *, lease: float, keep: float) -> Record | None:
-        """Take the key (then there is no record), or see what has become of it."""
+    async def claim(
+        self, claim: Claim, fingerprint: str, *, lease: float, keep: float, former: str = ""
+    ) -> Record | None:
+        """Take the key (then there is no record), or see what has become of it. `former`: see `Fingerprint`."""
         now = _milliseconds()
         values = {
             "id": claim.id,
             "fingerprint": fingerprint,
+            "former": former,
             "token": claim.token,
             "lease": now + int(lease * 1000),
             "expires": now + int(keep * 1000),
