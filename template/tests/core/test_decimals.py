@@ -80,9 +80,14 @@ async def client(start: Start) -> httpx2.AsyncClient:
     return await start(extra=[Component(name="prices", routers=[router])])
 
 
-async def post(client: httpx2.AsyncClient, path: str, body: str, kind: str = "application/json") -> httpx2.Response:
+def body(**members: str) -> str:
+    """An object of members as they are written."""
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in members.items()) + "}"
+
+
+async def post(client: httpx2.AsyncClient, path: str, text: str, kind: str = "application/json") -> httpx2.Response:
     """Send a body as it is written."""
-    return await client.post(f"/api/v1/prices/{path}", content=body, headers={"Content-Type": kind})
+    return await client.post(f"/api/v1/prices/{path}", content=text, headers={"Content-Type": kind})
 
 
 @pytest.mark.parametrize(
@@ -102,21 +107,22 @@ async def post(client: httpx2.AsyncClient, path: str, body: str, kind: str = "ap
     ],
 )
 async def test_a_json_number_is_the_decimal_that_was_written(client: httpx2.AsyncClient, number: str) -> None:
-    answer = await post(client, "offers", f'{{"price": {number}}}')
+    answer = await post(client, "offers", body(price=number))
     assert answer.status_code == 200, answer.text
     assert Decimal(content(answer)["price"]) == Decimal(number)
 
 
 async def test_a_decimal_is_exact_at_every_depth(client: httpx2.AsyncClient) -> None:
-    body = f'{{"price": 1, "least": {LONG}, "lines": [{{"price": {LONG}}}], "by_name": {{"a": {{"price": {LONG}}}}}}}'
-    offer = content(await post(client, "offers", body))
+    line = body(price=LONG)
+    text = body(price="1", least=LONG, lines=f"[{line}]", by_name=body(a=line))
+    offer = content(await post(client, "offers", text))
     assert [offer["least"], offer["lines"][0]["price"], offer["by_name"]["a"]["price"]] == [LONG] * 3
-    assert content(await post(client, "lines", f'[{{"price": {LONG}}}]')) == [{"price": LONG}]
-    assert content(await post(client, "alone", f'{{"price": {LONG}}}', "application/vnd.price+json")) == LONG
+    assert content(await post(client, "lines", f"[{line}]")) == [{"price": LONG}]
+    assert content(await post(client, "alone", body(price=LONG), "application/vnd.price+json")) == LONG
 
 
 async def test_a_decimal_leaves_as_a_text_that_is_taken_back(client: httpx2.AsyncClient) -> None:
-    offer = content(await post(client, "offers", f'{{"price": {LONG}}}'))
+    offer = content(await post(client, "offers", body(price=LONG)))
     assert offer["price"] == LONG
     assert content(await post(client, "offers", json.dumps(offer))) == offer
 
@@ -125,13 +131,14 @@ async def test_a_decimal_leaves_as_a_text_that_is_taken_back(client: httpx2.Asyn
 async def test_zeros_at_the_end_of_a_number_are_no_further_places(
     client: httpx2.AsyncClient, number: str, status: int
 ) -> None:
-    assert (await post(client, "offers", f'{{"price": 1, "rounded": {number}}}')).status_code == status
+    assert (await post(client, "offers", body(price="1", rounded=number))).status_code == status
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e-99999999999999999999"])
 async def test_what_is_no_finite_number_is_refused(client: httpx2.AsyncClient, number: str) -> None:
-    for body in (f'{{"price": {number}}}', f'{{"price": 1, "lines": [{{"price": {number}}}]}}'):
-        assert (await post(client, "offers", body)).status_code in {400, 422}, body
+    line = body(price=number)
+    for text in (line, body(price="1", lines=f"[{line}]")):
+        assert (await post(client, "offers", text)).status_code in {400, 422}, text
 
 
 async def test_a_float_beside_a_decimal_is_a_plain_float(client: httpx2.AsyncClient) -> None:
@@ -140,9 +147,9 @@ async def test_a_float_beside_a_decimal_is_a_plain_float(client: httpx2.AsyncCli
 
 
 async def test_numbers_of_a_body_without_decimals_stay_plain_floats(client: httpx2.AsyncClient) -> None:
-    body = '{"weight": 0.10000000000000001, "anything": {"a": [0.10000000000000001, 1e-400]}}'
-    answer = await post(client, "notes", body)
-    assert content(answer) == '{"weight":0.1,"anything":{"a":[0.1,0.0]}}'
+    text = '{"weight": 0.10000000000000001, "anything": {"a": [0.10000000000000001, 1e-400] } }'
+    answer = await post(client, "notes", text)
+    assert json.loads(content(answer)) == {"weight": 0.1, "anything": {"a": [0.1, 0.0]}}
 
 
 async def test_a_body_that_is_no_json_is_400_as_ever(client: httpx2.AsyncClient) -> None:

@@ -129,10 +129,18 @@ class Store:
             "expires": now + int(keep * 1000),
             "now": now,
         }
-        async with self._database.transaction() as session:
-            if (await session.execute(CLAIM, values)).first() is not None:
-                return None
-            found = (await session.execute(FIND, {"id": claim.id})).one()
+        try:
+            async with self._database.transaction() as session:
+                if (await session.execute(CLAIM, values)).first() is not None:
+                    return None
+                found = (await session.execute(FIND, {"id": claim.id})).one()
+        except DBAPIError:
+            # Locked, for longer than a statement may wait, by a request whose COMMIT is not decided yet.
+            async with self._database.read() as connection:
+                locked = (await connection.execute(FIND, {"id": claim.id})).one_or_none()
+            if locked is None:
+                raise
+            found = locked
         named = json.loads(found.headers or "[]")
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named]
         running = found.lease > now or not found.done  # not done and past its lease: of another request, so refused

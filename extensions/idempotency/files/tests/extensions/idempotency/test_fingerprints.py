@@ -38,7 +38,7 @@ async def put(client: httpx2.AsyncClient, *, name: str = "paint", **headers: str
     """Send a request with one key: `put(client, If_Match="...")`."""
     named = {header.replace("_", "-"): value for header, value in headers.items()}
     sent = {"Idempotency-Key": "key-1", "Content-Type": "application/json", **named}
-    return await client.put(f"{DEEDS}/put", content=f'{{"name":"{name}"}}', headers=sent)
+    return await client.put(f"{DEEDS}/put", content=BODY.replace(b"paint", name.encode()), headers=sent)
 
 
 async def upload(
