@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from app.core import context
+from app.core.decimals import ExactRoute
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
@@ -16,6 +17,9 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 class Router(APIRouter):
     """A router whose endpoints of unsafe methods run within `RequestContext.around`, where there is one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": ExactRoute, **options})
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add a route, as APIRouter does."""

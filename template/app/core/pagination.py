@@ -1,17 +1,38 @@
 """Lists in parts: by page, with a total, and by cursor, which stays exact and fast however long the list grows."""
 
 import binascii
+import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from sqlalchemy import ColumnElement, Row, Select, func, literal, select, tuple_
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, TypeAdapter, ValidationError
+from sqlalchemy import (
+    Alias,
+    Column,
+    ColumnElement,
+    FromClause,
+    Join,
+    Row,
+    Select,
+    Table,
+    and_,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import visitors
+from sqlalchemy.types import TypeEngine
 
 from app.core.errors import ValidationFailed
+
+logger = logging.getLogger(__name__)
 
 LARGEST = 100
 """Items a page."""
@@ -37,7 +58,7 @@ class PageParams(BaseModel):
 class CursorParams(BaseModel):
     """`?cursor=...&size=20`."""
 
-    cursor: str | None = Field(None, max_length=500)
+    cursor: str | None = Field(None, max_length=2_000)
     size: int = Field(20, ge=1, le=LARGEST)
 
 
@@ -131,17 +152,19 @@ def cursor_links(request: Request, cursor: str | None) -> Links:
 class Keyset:
     """The order of a list, by columns that together are unique: `Keyset(Order.created_at, Order.id)`.
 
+    The last column is unique and never NULL: else several rows have one place, and a page that ends among them loses
+    the others. NULL comes first, ascending and descending alike. Order by what does not change: a row that moves
+    between two requests may come twice or not at all.
+
     Source: https://use-the-index-luke.com/no-offset. A cursor holds the last row's values; it is no secret.
     """
 
     def __init__(self, *columns: Any, descending: bool = False) -> None:
         self.columns: Sequence[ColumnElement[Any]] = columns
         self.descending = descending
-        kinds = (
-            AwareDatetime if column.type.python_type is datetime else column.type.python_type for column in columns
-        )
-        shape: Any = tuple.__class_getitem__(tuple(kinds))
-        self._types: TypeAdapter[tuple[Any, ...]] = TypeAdapter(shape)
+        shape: Any = tuple.__class_getitem__(tuple(_kind(column.type) | None for column in columns))
+        # JSON has no infinity: pydantic would write null.
+        self._types: TypeAdapter[tuple[Any, ...]] = TypeAdapter(shape, config=ConfigDict(ser_json_inf_nan="constants"))
 
     def after(self, statement: Statement, params: CursorParams) -> Statement:
         """The statement for the rows behind the cursor, and one more, which tells whether there is a next stretch.
@@ -149,21 +172,54 @@ class Keyset:
         Raises:
             CursorInvalid: the cursor is none that `cursor` has made.
         """
+        optional = self._optional(statement)
         if params.cursor is not None:
-            values = zip(self._decode(params.cursor), self.columns, strict=True)
-            # Each with the type of its column: else a database without a type for times compares two spellings.
-            place, here = tuple_(*self.columns), tuple_(*(literal(value, column.type) for value, column in values))
-            statement = statement.where(place < here if self.descending else place > here)
-        order = [column.desc() if self.descending else column.asc() for column in self.columns]
-        return statement.order_by(*order).limit(params.size + 1)
+            values = self._decode(params.cursor)
+            if any(value is None and not may_be_null for value, may_be_null in zip(values, optional, strict=True)):
+                raise CursorInvalid(field="query.cursor")
+            statement = statement.where(self._behind(values))
+            optional[0] &= values[0] is None  # behind a first value there is no NULL, and any index gives that order
+        order = (column.desc() if self.descending else column.asc() for column in self.columns)
+        # Databases differ on where NULL is.
+        placed = (by.nulls_first() if may_be_null else by for by, may_be_null in zip(order, optional, strict=True))
+        return statement.order_by(*placed).limit(params.size + 1)
 
     def cursor(self, rows: Sequence[Row[Any]], params: CursorParams) -> str | None:
         """The cursor behind the last row that is shown, or nothing at the end of the list."""
         if len(rows) <= params.size:
             return None
-        last = rows[params.size - 1]
-        content = self._types.dump_json(tuple(getattr(last, column.key or "") for column in self.columns))
-        return urlsafe_b64encode(content).decode().rstrip("=")
+        last, following = (self._values(row) for row in rows[params.size - 1 : params.size + 1])
+        if last == following:
+            names = ", ".join(str(column.key) for column in self.columns)
+            logger.error("a list loses rows: several have the same %s; add a unique column to its Keyset", names)
+        return urlsafe_b64encode(self._types.dump_json(last)).decode().rstrip("=")
+
+    def _values(self, row: Row[Any]) -> tuple[Any, ...]:
+        found: Mapping[Any, Any] = row._mapping
+        columns = [column.expression for column in self.columns]  # not by name first: two columns may have the same
+        return tuple(found[column] if column in found else getattr(row, column.key or "") for column in columns)
+
+    def _optional(self, statement: Statement) -> list[bool]:
+        """For each column, whether it may be NULL: declared or not known, or of a row that an outer join leaves out."""
+        tables = [_table_of(column.expression) for column in self.columns]
+        left_out = _left_out(statement)
+        return [table is None or any(source.is_derived_from(table) for source in left_out) for table in tables]
+
+    def _behind(self, values: Sequence[Any]) -> ColumnElement[bool]:
+        # Each with the type of its column: else a database without a type for times compares two spellings.
+        here = [literal(value, column.type) for value, column in zip(values, self.columns, strict=True)]
+        if None not in values:
+            place, end = tuple_(*self.columns), tuple_(*here)
+            return place < end if self.descending else place > end
+        # SQL compares nothing with NULL: so column by column, from the last one on.
+        behind: ColumnElement[bool] = false()
+        for column, value, found in reversed(list(zip(self.columns, values, here, strict=True))):
+            if value is None:
+                behind = or_(column.is_not(None), and_(column.is_(None), behind))
+            else:
+                further = column < found if self.descending else column > found
+                behind = or_(further, and_(column == found, behind))
+        return behind
 
     def _decode(self, cursor: str) -> tuple[Any, ...]:
         try:
@@ -172,3 +228,31 @@ class Keyset:
         except (binascii.Error, ValueError, ValidationError) as error:
             raise CursorInvalid(field="query.cursor") from error
         return values
+
+
+def _kind(column: TypeEngine[Any]) -> Any:
+    if column.python_type is not datetime:
+        return column.python_type
+    return AwareDatetime if getattr(column, "timezone", True) else NaiveDatetime
+
+
+def _table_of(column: ColumnElement[Any]) -> FromClause | None:
+    """The table of a column that is declared NOT NULL, or nothing."""
+    if not isinstance(column, Column) or column.nullable:
+        return None
+    source = column.table
+    return source if isinstance(source.element if isinstance(source, Alias) else source, Table) else None
+
+
+def _left_out(statement: Statement) -> list[FromClause]:
+    """The sides of outer joins that may have no row."""
+    if sum(isinstance(part, FromClause) for part in statement.get_children()) < 2:
+        return []  # no join, so nothing to work out, which takes longer than all the rest
+    found: list[FromClause] = []
+    for source in statement.get_final_froms():
+        for join in visitors.iterate(source):
+            if isinstance(join, Join) and join.full:
+                found += [join.left, join.right]
+            elif isinstance(join, Join) and join.isouter:
+                found.append(join.right)
+    return found

@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.core.context import RequestContext
 from app.core.errors import ServiceError
 from app.extensions.idempotency.errors import AnswerNotKept, IdempotencyKeyReused, RequestInProgress
+from app.extensions.idempotency.fingerprint import Fingerprint
 from app.extensions.idempotency.settings import IdempotencySettings
 from app.extensions.idempotency.store import Answer, Claim, Record, Store
 
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 DROPPED = frozenset({b"set-cookie", b"connection", b"transfer-encoding", b"content-length", b"date"})
 """Headers that are made anew, or that are secrets."""
 NOT_KEPT = Answer(None, (), b"")
-MOMENTARY = frozenset({409, 412, 423, 425, 429})
+MOMENTARY = frozenset({409, 412, 423, 425, 428, 429})
 """Refusals that say how things are right now: where nothing was committed, a repetition may fare better."""
 
 
@@ -49,7 +50,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._ordinary_limit = request.body_limit
-        self._hash = hashlib.sha256(scope.get("query_string", b""))
+        self._fingerprint = Fingerprint(scope, settings.headers)
         self._whole = False
         self._ahead: deque[Message] = deque()
         self._claim: Claim | None = None
@@ -61,7 +62,7 @@ class Exchange:
         if self._ahead:
             return self._ahead.popleft()
         message = await self._receive()
-        self._hash.update(message.get("body", b""))
+        self._fingerprint.update(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         return message
 
@@ -80,10 +81,14 @@ class Exchange:
         who = ("principal", request.principal) if request.principal else ("address", request.client)
         parts = (*who, request.method, request.path, self._key)
         claim = Claim(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), os.urandom(16).hex())
-        fingerprint = self._hash.hexdigest()
-        record = await self._store.claim(claim, fingerprint, lease=self._settings.lease, keep=self._settings.keep)
+        fingerprint, former = self._fingerprint.digest(), self._fingerprint.former
+        record = await self._store.claim(
+            claim, fingerprint, former=former, lease=self._settings.lease, keep=self._settings.keep
+        )
         if record is not None:
-            return _again(record, fingerprint)
+            if record.fingerprint not in {fingerprint, former}:
+                raise IdempotencyKeyReused
+            return _again(record)
         self._claim = claim
         self._request.before_commit.append(self._mark)
         return await call()
@@ -144,9 +149,7 @@ class Exchange:
         return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
 
 
-def _again(record: Record, fingerprint: str) -> Response:
-    if record.fingerprint != fingerprint:
-        raise IdempotencyKeyReused
+def _again(record: Record) -> Response:
     answer = record.answer
     if answer.status is None:
         raise RequestInProgress(headers={"Retry-After": "1"}) if record.running else AnswerNotKept

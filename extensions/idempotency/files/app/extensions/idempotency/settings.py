@@ -14,6 +14,9 @@ class IdempotencySettings(Group):
     paths: CommaSeparated = Field(
         ("/api",), description="Paths below which an Idempotency-Key is heeded; empty: nowhere."
     )
+    headers: CommaSeparated = Field(
+        (), description="Further request headers that count, such as the one that names a tenant."
+    )
     keep: float = Field(86_400.0, gt=0, description="Seconds for which an answer is given again.")
     lease: float = Field(
         60.0, gt=0, description="Seconds after which a request that was never answered may be tried again."

@@ -53,7 +53,7 @@ CLAIM = text(
     ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, token = excluded.token,
       lease = excluded.lease, expires = excluded.expires, done = FALSE, status = NULL, headers = NULL, body = NULL
     WHERE idempotency_keys.expires <= :now OR (NOT idempotency_keys.done AND idempotency_keys.lease <= :now
-      AND idempotency_keys.fingerprint = excluded.fingerprint)
+      AND idempotency_keys.fingerprint IN (excluded.fingerprint, :former))
     RETURNING token
     """
 )
@@ -115,21 +115,32 @@ class Store:
             except DBAPIError as error:
                 raise ConfigurationInvalid(f"cannot make the table {KEYS.name}: {error.orig}") from error
 
-    async def claim(self, claim: Claim, fingerprint: str, *, lease: float, keep: float) -> Record | None:
-        """Take the key (then there is no record), or see what has become of it."""
+    async def claim(
+        self, claim: Claim, fingerprint: str, *, lease: float, keep: float, former: str = ""
+    ) -> Record | None:
+        """Take the key (then there is no record), or see what has become of it. `former`: see `Fingerprint`."""
         now = _milliseconds()
         values = {
             "id": claim.id,
             "fingerprint": fingerprint,
+            "former": former,
             "token": claim.token,
             "lease": now + int(lease * 1000),
             "expires": now + int(keep * 1000),
             "now": now,
         }
-        async with self._database.transaction() as session:
-            if (await session.execute(CLAIM, values)).first() is not None:
-                return None
-            found = (await session.execute(FIND, {"id": claim.id})).one()
+        try:
+            async with self._database.transaction() as session:
+                if (await session.execute(CLAIM, values)).first() is not None:
+                    return None
+                found = (await session.execute(FIND, {"id": claim.id})).one()
+        except DBAPIError:
+            # Locked, for longer than a statement may wait, by a request whose COMMIT is not decided yet.
+            async with self._database.read() as connection:
+                locked = (await connection.execute(FIND, {"id": claim.id})).one_or_none()
+            if locked is None:
+                raise
+            found = locked
         named = json.loads(found.headers or "[]")
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named]
         running = found.lease > now or not found.done  # not done and past its lease: of another request, so refused

@@ -115,7 +115,7 @@ async def test_a_503_leaves_the_key_free(client: httpx2.AsyncClient) -> None:
     assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, None, "true"]
 
 
-@pytest.mark.parametrize("status", [409, 412, 423, 425, 429])
+@pytest.mark.parametrize("status", [409, 412, 423, 425, 428, 429])
 async def test_a_refusal_of_the_moment_leaves_the_key_free(client: httpx2.AsyncClient, status: int) -> None:
     path, key = f"{DEEDS}/momentary/{status}", {"Idempotency-Key": "key-1"}
     answers = [await client.post(path, headers=key) for _ in range(3)]
@@ -123,7 +123,7 @@ async def test_a_refusal_of_the_moment_leaves_the_key_free(client: httpx2.AsyncC
     assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, None, "true"]
 
 
-@pytest.mark.parametrize("status", [409, 412, 423, 425, 429])
+@pytest.mark.parametrize("status", [409, 412, 423, 425, 428, 429])
 async def test_a_refusal_of_the_moment_after_a_commit_is_kept(client: httpx2.AsyncClient, status: int) -> None:
     path, key = f"{DEEDS}/momentary/{status}?late=1", {"Idempotency-Key": "key-1"}
     answers = [await client.post(path, headers=key) for _ in range(2)]

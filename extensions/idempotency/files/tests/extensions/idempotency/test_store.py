@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app.core.component import Component, State
 from app.core.database import Database
@@ -73,6 +74,16 @@ async def test_a_key_whose_holder_crashed_is_free_after_its_lease_for_the_same_r
     record = await store.claim(claim("3"), "f", lease=60, keep=60)
     assert record is not None
     assert record.running
+
+
+async def test_a_key_that_cannot_be_taken_is_seen_as_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await store.claim(claim("1"), "f", lease=60, keep=60) is None
+    monkeypatch.setattr("app.extensions.idempotency.store.CLAIM", text("UPDATE nothing SET x = 1"))
+    record = await store.claim(claim("2"), "f", lease=60, keep=60)
+    assert record is not None
+    assert (record.fingerprint, record.running, record.answer.status) == ("f", True, None)
+    with pytest.raises(DBAPIError):
+        await store.claim(Claim("b" * 64, "2"), "f", lease=60, keep=60)
 
 
 async def test_what_was_carried_out_is_not_free_after_its_lease(store: Store, database: Database) -> None:

@@ -1,0 +1,66 @@
+"""JSON bodies whose numbers a `Decimal` takes as they were written: a float has 15 to 17 digits only."""
+
+import json
+from collections.abc import Callable, Coroutine
+from decimal import Decimal, InvalidOperation
+from math import isinf
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+
+
+class ExactRoute(APIRoute):
+    """A route whose JSON body keeps every digit of its numbers, where a `Decimal` may be waiting for them.
+
+    Source: https://fastapi.tiangolo.com/how-to/custom-request-and-route/.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of FastAPI, with another way to read the body if its model has a `Decimal`."""
+        handler = super().get_route_handler()
+        model: Any = self.body_field.field_info.annotation if self.body_field else None
+        if not _has_decimal(TypeAdapter(model).core_schema):
+            return handler
+
+        async def handle(request: Request) -> Response:
+            return await handler(_ExactRequest(request.scope, request.receive))
+
+        return handle
+
+
+class _ExactRequest(Request):
+    async def json(self) -> Any:
+        return json.loads(await self.body(), parse_float=_number)
+
+
+class _Written(float):
+    """A number that no float holds. Its text is what was written, which pydantic makes a `Decimal` of."""
+
+    def __new__(cls, text: str) -> "_Written":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if len(text) < 17 and "e" not in text and "E" not in text:  # 15 digits at most: a float gives them back
+        return number
+    try:
+        exact = isinf(number) or Decimal(repr(number)) == Decimal(text)
+    except InvalidOperation:  # an exponent of 20 digits
+        exact = False
+    return number if exact else _Written(text)
+
+
+def _has_decimal(schema: object) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("type") == "decimal" or any(map(_has_decimal, schema.values()))
+    return isinstance(schema, list | tuple) and any(map(_has_decimal, schema))
