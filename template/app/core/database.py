@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from app.core import context, follow_ups, migrations, telemetry
 from app.core import engine as backend
 from app.core.component import Check, Component, State
+from app.core.context import RequestContext
 from app.core.database_errors import DatabaseUnreachable, ValueRefused
 from app.core.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
@@ -76,10 +77,16 @@ class Database:
                 await connection.close()
 
     @asynccontextmanager
-    async def transaction(self, *, patience: float | None = None) -> AsyncIterator[AsyncSession]:
+    async def transaction(
+        self, *, patience: float | None = None, bookkeeping: bool = False
+    ) -> AsyncIterator[AsyncSession]:
         """A session in one transaction: committed at the end, rolled back on any error.
 
         A commit that has begun is not cancelled: a request that is given up meanwhile still gets its answer.
+
+        Args:
+            patience: seconds that a statement may take, for a route that needs longer.
+            bookkeeping: it is no part of what the request stores, so the answer does not depend on its outcome.
 
         Raises:
             DatabaseBusy: no connection became free in time.
@@ -98,12 +105,15 @@ class Database:
             if patience:
                 await stack.enter_async_context(backend.allow(connection, patience, local=True))
             yield session
-            for last in request.before_commit if (request := context.current()) else ():
+            request = None if bookkeeping else context.current()
+            for last in request.before_commit if request else ():
                 await last(session)
             await session.flush()
-            await to_the_end(self._commit(session, connection, stack.pop_all()))
+            await to_the_end(self._commit(session, connection, stack.pop_all(), request))
 
-    async def _commit(self, session: AsyncSession, connection: AsyncConnection, stack: AsyncExitStack) -> None:
+    async def _commit(
+        self, session: AsyncSession, connection: AsyncConnection, stack: AsyncExitStack, request: RequestContext | None
+    ) -> None:
         lost: Exception | None = None
         async with stack:  # closed before the follow-ups, which may need the place of a writer themselves
             wrote = connection.info.pop(WROTE, False)
@@ -117,7 +127,7 @@ class Database:
         if lost is not None:
             await follow_ups.follow_unknown(session)
             raise OutcomeUnknown from lost
-        if wrote and (request := context.current()):
+        if wrote and request:
             request.stored = True
         await follow_ups.follow(session)
 

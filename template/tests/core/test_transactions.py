@@ -12,7 +12,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.util import await_only
 
 from app.core.component import Component, State
-from app.core.database import Database, DatabaseDep
+from app.core.database import Database, DatabaseDep, DatabaseUnreachable
 from app.core.errors import Conflict
 from tests.conftest import Serve, Start
 from tests.core import things
@@ -56,6 +56,18 @@ async def add_a_loose_end(database: DatabaseDep) -> str:
     return "added"
 
 
+@router.put("/in-part/{ending}")
+async def add_in_part(ending: str, database: DatabaseDep, *, wait: float = 0.0) -> None:
+    """Adds one, and fails to go on."""
+    async with database.transaction() as session:
+        if ending == "written":
+            session.add(Thing(name="second"))
+        else:
+            await session.execute(select(Thing.id).with_for_update())
+    await anyio.sleep(wait)
+    raise DatabaseUnreachable
+
+
 @pytest.fixture
 async def client(start: Start) -> httpx2.AsyncClient:
     return await start(extra=[things.component(router)], http={"request_timeout": 0.5})
@@ -83,6 +95,16 @@ async def test_a_failing_commit_is_an_error_and_leaves_nothing(client: httpx2.As
     assert (await client.put("/things/refused-at-the-commit")).status_code == 422
     assert (await client.get("/things/count")).json() == 1
     assert (await client.post("/things/none")).status_code == 200
+
+
+@pytest.mark.parametrize("wait", [0, 9])
+@pytest.mark.parametrize(("ending", "status"), [("written", 504), ("read", 503)])
+async def test_nobody_is_told_to_try_again_what_is_stored_in_part(
+    client: httpx2.AsyncClient, wait: float, ending: str, status: int
+) -> None:
+    answer = await client.put(f"/things/in-part/{ending}", params={"wait": wait})
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) == (status == 503)
 
 
 async def test_the_answer_leaves_after_the_commit(serve: Serve) -> None:

@@ -130,7 +130,7 @@ class Store:
             "now": now,
         }
         try:
-            async with self._database.transaction() as session:
+            async with self._database.transaction(bookkeeping=True) as session:
                 if (await session.execute(CLAIM, values)).first() is not None:
                     return None
                 found = (await session.execute(FIND, {"id": claim.id})).one()
@@ -154,14 +154,14 @@ class Store:
         """Keep the answer. `if_done`: give the key back instead, unless the request has been carried out."""
         names = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
         values = {"status": answer.status, "headers": json.dumps(names), "body": answer.body}
-        async with self._database.transaction() as session:
+        async with self._database.transaction(bookkeeping=True) as session:
             if if_done:
                 await session.execute(RELEASE, claim._asdict())
             await session.execute(KEEP, {**claim._asdict(), **values})
 
     async def release(self, claim: Claim) -> None:
         """Give the key back; where the request has been carried out, only note that there will be no answer."""
-        async with self._database.transaction() as session:
+        async with self._database.transaction(bookkeeping=True) as session:
             await session.execute(RELEASE, claim._asdict())
             await session.execute(END, claim._asdict())
 
@@ -169,7 +169,7 @@ class Store:
         """Remove what is over, some at a time, so that nobody has to wait for it."""
         removed = 1
         while removed:
-            async with self._database.transaction() as session:
+            async with self._database.transaction(bookkeeping=True) as session:
                 removed = (await session.execute(REMOVE, {"now": _milliseconds()})).rowcount  # type: ignore[attr-defined]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from app.core import context
 from app.core.component import Component, State
-from app.core.database import DatabaseDep
+from app.core.database import DatabaseDep, DatabaseUnreachable
 from app.core.errors import AuthenticationFailed, BusinessRuleViolated, ServiceUnavailable
 from app.core.schema import Schema
 from app.core.telemetry import QueryFinished, listening
@@ -96,6 +96,12 @@ async def be_unavailable() -> str:
         FAILED.append("unavailable")
         raise ServiceUnavailable
     return "done"
+
+
+@router.post("/away")
+async def lose_the_database() -> None:
+    """Find the database gone, before anything is done."""
+    raise DatabaseUnreachable
 
 
 @router.post("/fail-late")

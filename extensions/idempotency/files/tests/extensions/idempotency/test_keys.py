@@ -115,6 +115,11 @@ async def test_a_503_leaves_the_key_free(client: httpx2.AsyncClient) -> None:
     assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, None, "true"]
 
 
+async def test_taking_the_key_is_nothing_that_the_request_has_stored(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/api/v1/deeds/away", headers={"Idempotency-Key": "one"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unreachable")
+
+
 @pytest.mark.parametrize("status", [409, 412, 423, 425, 428, 429])
 async def test_a_refusal_of_the_moment_leaves_the_key_free(client: httpx2.AsyncClient, status: int) -> None:
     path, key = f"{DEEDS}/momentary/{status}", {"Idempotency-Key": "key-1"}
