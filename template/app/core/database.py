@@ -106,11 +106,17 @@ stands behind the block is not sent before the commit.
 """
 
 
-def once_committed(session: AsyncSession, follow: Callable[[], Awaitable[object]]) -> None:
+def once_committed(
+    session: AsyncSession,
+    follow: Callable[[], Awaitable[object]],
+    *,
+    if_unknown: Callable[[], Awaitable[object]] | None = None,
+) -> None:
     """Call something when a transaction is done, and before the request is answered. What it raises, the request meets.
 
     A process that is killed in between does not call it.
     """
+    del if_unknown
     session.info.setdefault("following", []).append(follow)  # SQLAlchemy's after_commit fires at a savepoint too
 
 
