@@ -10,7 +10,7 @@ from app.core.settings import Settings
 from app.extensions.redis.cache import Cache, CacheDep
 from app.extensions.redis.connection import Connection
 from app.extensions.redis.decorator import cached, running
-from app.extensions.redis.entries import key_for
+from app.extensions.redis.keys import key_for
 from app.extensions.redis.locks import Locks, LocksDep, LockTaken, LockUnavailable
 from app.extensions.redis.settings import RedisSettings
 

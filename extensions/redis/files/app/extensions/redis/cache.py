@@ -15,8 +15,9 @@ from app.core.errors import ServiceError
 from app.core.outage import Away, Seldom
 from app.core.telemetry import CacheRead, emit
 from app.extensions.redis.connection import Connection
-from app.extensions.redis.entries import Entry, decode, encode, prefix_group
+from app.extensions.redis.entries import Entry, decode, encode
 from app.extensions.redis.flights import Flight, Flights
+from app.extensions.redis.keys import key_group, prefix_group, tag_group
 from app.extensions.redis.settings import RedisSettings
 from app.extensions.redis.store import Place, Store
 
@@ -80,7 +81,7 @@ class Cache:
 
     async def invalidate(self, *keys: str) -> None:
         """Forget values. Call it after the commit: before it, others would load the old value once more."""
-        await self._forget([f"key={key}" for key in keys])
+        await self._forget([key_group(key) for key in keys])
 
     async def invalidate_prefix(self, prefix: str) -> None:
         """Forget every value whose key begins so, up to a colon; an empty prefix is all of them.
@@ -92,7 +93,7 @@ class Cache:
 
     async def invalidate_tag(self, *tags: str) -> None:
         """Forget every value that was stored with one of these tags."""
-        await self._forget([f"tag={tag}" for tag in tags])
+        await self._forget([tag_group(tag) for tag in tags])
 
     async def _get(self, store: Store, wanted: Wanted) -> Loaded:
         try:

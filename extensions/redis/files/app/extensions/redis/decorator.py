@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from app.extensions.redis.cache import Cache
-from app.extensions.redis.entries import key_for
+from app.extensions.redis.keys import key_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,8 @@ def cached(
         tags: names of the same kind, under which results are invalidated together.
 
     Raises:
-        TypeError: the key names no argument of the function, or the function does not say what it returns.
+        TypeError: the key names no argument of the function, or the function does not say what it returns. At a call:
+            an argument has no text that could be in a key.
     """
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:

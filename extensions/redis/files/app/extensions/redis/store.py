@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.extensions.redis.connection import Connection, Part
-from app.extensions.redis.entries import groups
+from app.extensions.redis.keys import groups
 
 # Take the lock, and make the versions that are missing; or see what the holder of the lock has done meanwhile.
 TAKE = """
