@@ -53,7 +53,7 @@ class Cache:
         self._unsure: list[tuple[Place, str]] = []
         self._due = Seldom()
         if connection:
-            connection.on_return = self._catch_up
+            connection.on_return.append(self._catch_up)
 
     async def get(
         self, key: str, load: Callable[[], Awaitable[T]], *, ttl: float, kind: TypeAdapter[T], tags: Sequence[str] = ()
