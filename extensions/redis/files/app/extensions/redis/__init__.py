@@ -41,6 +41,7 @@ def component(settings: Settings) -> Component:
     async def lifespan(_: State) -> AsyncIterator[State]:
         if connection is None:
             logger.warning("REDIS__URL is not set: nothing is cached")
+        await cache.start()
         with running(cache):
             yield {"cache": cache, "locks": locks}
         if connection is not None:

@@ -9,7 +9,9 @@ from string import Formatter
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from app.core.engine import READING
 from app.extensions.redis.cache import Cache
 from app.extensions.redis.keys import key_for
 
@@ -33,6 +35,9 @@ def cached(
     *, ttl: float, key: str, tags: Sequence[str] = ()
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
     """Keep what an async function returns. Outside a running service it is simply called.
+
+    It is also simply called if one of its arguments is a transaction: what that sees may never be committed, or be
+    older than the last invalidation.
 
     Args:
         ttl: seconds.
@@ -65,6 +70,8 @@ def cached(
                 return await function(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            if any(map(_in_transaction, bound.arguments.values())):
+                return await function(*args, **kwargs)
             values = {name: bound.arguments[name] for name in used}
             return await _running[-1].get(
                 key_for(key, **values),
@@ -77,3 +84,13 @@ def cached(
         return from_cache
 
     return decorate
+
+
+def _in_transaction(argument: object) -> bool:
+    if isinstance(argument, AsyncSession):
+        return argument.in_transaction()
+    connection = argument.sync_connection if isinstance(argument, AsyncConnection) else None
+    if connection is None or not connection.in_transaction():
+        return False
+    options = connection.get_execution_options()  # each statement of `database.read()` sees the last commit
+    return not READING.items() <= options.items() or bool(options.get("snapshot"))
