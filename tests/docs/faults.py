@@ -48,11 +48,21 @@ OF_AN_EXTENSION = {
         "test_the_server_goes_and_comes_back_under_load",
         "something changes meanwhile": "redis/test_invalidation::"
         "test_what_was_to_be_forgotten_during_an_outage_is_forgotten_after_it",
+        "the service starts again meanwhile": "extensions/test_redis::"
+        "test_what_changed_during_an_outage_is_new_though_the_service_started_again",
+        "a process starts": "redis/test_start::test_a_start_voids_what_is_stored",
+        "the outcome of a commit is unknown": "redis/test_transactions::"
+        "test_it_is_also_forgotten_if_the_outcome_of_the_commit_is_unknown",
         "the server starts again, empty": "extensions/test_redis::test_the_server_goes_and_comes_back_under_load",
         "the server is full": "redis/test_outage::test_a_server_that_refuses_to_store_is_as_good_as_none",
         "a process is killed while it loads": "extensions/test_redis::"
         "test_a_process_that_is_killed_while_it_loads_leaves_the_load_to_another",
-        "a release changes what is stored": "redis/test_cache::test_what_cannot_be_read_is_loaded_anew",
+        "the server loses a lock: it starts again, or is full": "redis/test_locks::"
+        "test_a_lock_that_the_server_lost_is_logged",
+        "a release changes what is stored": "redis/test_values::"
+        "test_an_entry_that_cannot_be_read_is_loaded_with_one_warning",
+        "a function returns what JSON cannot carry": "redis/test_values::"
+        "test_a_value_that_json_would_change_is_not_stored",
     },
     "sentry": {
         "Sentry is down, frozen, or answers nonsense": "extensions/test_sentry::"

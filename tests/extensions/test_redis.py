@@ -139,6 +139,32 @@ def test_the_server_goes_and_comes_back_under_load(
     assert process.stop() == -signal.SIGTERM
 
 
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Server]:
+    """A server that has everything again when it is started after a crash."""
+    with serve(tmp_path, durable=True) as server:
+        yield server
+
+
+def test_what_changed_during_an_outage_is_new_though_the_service_started_again(
+    start: Callable[..., Service], durable: Server, loads: Callable[[], Counter[str]]
+) -> None:
+    old = start(REDIS__URL=durable.url)
+    for _ in range(2):
+        assert old.http.get("/prices/nut").json() == {"product": "nut"}
+    assert loads() == {"nut": 1}
+    durable.kill()
+    assert old.http.delete("/prices/nut").status_code == 200  # only this process knows
+    old.kill()
+    new = start(REDIS__URL=durable.url)
+    assert new.http.get("/prices/pea").json() == {"product": "pea"}
+    durable.start()
+    assert new.logged(event="redis answers again")
+    for _ in range(2):
+        assert new.http.get("/prices/nut").json() == {"product": "nut"}
+    assert loads() == {"nut": 2, "pea": 1}
+
+
 def test_a_wrong_url_stops_the_start_with_one_line(service: Rendered) -> None:
     done = service.run("app", settings={"REDIS__URL": "postgresql://:secret-of-mine@host/0", "LOADS_FILE": "unused"})
     assert done.returncode == 2

@@ -10,7 +10,7 @@ from app.core.settings import Settings
 from app.extensions.redis.cache import Cache, CacheDep
 from app.extensions.redis.connection import Connection
 from app.extensions.redis.decorator import cached, running
-from app.extensions.redis.entries import key_for
+from app.extensions.redis.keys import key_for
 from app.extensions.redis.locks import Locks, LocksDep, LockTaken, LockUnavailable
 from app.extensions.redis.settings import RedisSettings
 
@@ -41,6 +41,7 @@ def component(settings: Settings) -> Component:
     async def lifespan(_: State) -> AsyncIterator[State]:
         if connection is None:
             logger.warning("REDIS__URL is not set: nothing is cached")
+        await cache.start()
         with running(cache):
             yield {"cache": cache, "locks": locks}
         if connection is not None:

@@ -4,25 +4,28 @@ import asyncio
 import logging
 import os
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import once_committed
 from app.core.errors import ServiceError
 from app.core.outage import Away, Seldom
 from app.core.telemetry import CacheRead, emit
 from app.extensions.redis.connection import Connection
-from app.extensions.redis.entries import Entry, decode, encode, prefix_group
+from app.extensions.redis.entries import Entry, decode, encode, from_json, reason, through_json
 from app.extensions.redis.flights import Flight, Flights
+from app.extensions.redis.keys import key_group, prefix_group, tag_group
 from app.extensions.redis.settings import RedisSettings
-from app.extensions.redis.store import Place, Store
+from app.extensions.redis.store import Found, Place, Store
 
 T = TypeVar("T")
-Loaded = tuple[Any, str]
-"""A value, and how it was come by."""
 logger = logging.getLogger(__name__)
 
 JITTER = 0.1
@@ -34,10 +37,19 @@ POLL = 0.05
 class Wanted(NamedTuple):
     """One value, and how it is made."""
 
+    cache: str
     place: Place
     load: Callable[[], Awaitable[Any]]
     kind: TypeAdapter[Any]
     ttl: float
+
+
+class Loaded(NamedTuple):
+    """A value, its JSON if that can carry it, and how it was come by."""
+
+    value: Any
+    json: bytes | None
+    outcome: str
 
 
 class Cache:
@@ -48,16 +60,30 @@ class Cache:
         self._settings = settings
         self._flights = Flights[Loaded]()
         self._forgotten = 0
-        self._missed = False
+        self._missed = 1  # invalidations of which the server may not know: at the start, those of a predecessor
+        self._caught_up = 0
+        self._catching_up = asyncio.Lock()
         self._unsure: list[tuple[Place, str]] = []
-        self._due = Seldom()
+        self._due = defaultdict[str, Seldom](Seldom)
         if connection:
-            connection.on_return = self._catch_up
+            connection.on_return.append(self._give_back)
+            connection.on_return.append(self._catch_up)
+
+    async def start(self) -> None:
+        """Void what is stored, or else as soon as the server is there: a predecessor may have had to forget some of it.
+
+        It waits for the server no longer than a request does.
+        """
+        with suppress(Away):
+            await self._catch_up()
 
     async def get(
         self, key: str, load: Callable[[], Awaitable[T]], *, ttl: float, kind: TypeAdapter[T], tags: Sequence[str] = ()
     ) -> T:
         """The value of a key (see `key_for`), from the cache or else from `load`, which is called once for all.
+
+        Do not call it in a transaction that `load` reads in: what that sees may never be committed. A value that does
+        not come back equal from JSON is not stored, so that a hit and a miss never differ.
 
         Args:
             key: its first part, up to a colon, names the cache in metrics.
@@ -69,45 +95,61 @@ class Cache:
         """
         if self._store is None:
             return await load()
-        started, outcome = perf_counter(), "miss"
+        started, outcome, name = perf_counter(), "miss", key.partition(":")[0]
         try:
-            wanted = Wanted(self._store.place(key, tags), load, kind, ttl)
-            value, outcome = await self._get(self._store, wanted)
+            wanted = Wanted(name, self._store.place(key, tags), load, kind, ttl)
+            loaded = await self._get(self._store, wanted)
+            outcome = loaded.outcome
         finally:
-            emit(CacheRead(key.partition(":")[0], outcome, perf_counter() - started))
-        result: T = value
+            emit(CacheRead(name, outcome, perf_counter() - started))
+        result: T = loaded.value
         return result
 
-    async def invalidate(self, *keys: str) -> None:
-        """Forget values. Call it after the commit: before it, others would load the old value once more."""
-        await self._forget([f"key={key}" for key in keys])
+    async def invalidate(self, *keys: str, within: AsyncSession | None = None) -> None:
+        """Forget values.
 
-    async def invalidate_prefix(self, prefix: str) -> None:
+        Args:
+            keys: those of the values.
+            within: the transaction that changes them: they are forgotten right after its commit, also if the outcome of
+                that is unknown. Without it, call this after the commit: before, others would load the old value again.
+        """
+        await self._forget([key_group(key) for key in keys], within)
+
+    async def invalidate_prefix(self, prefix: str, *, within: AsyncSession | None = None) -> None:
         """Forget every value whose key begins so, up to a colon; an empty prefix is all of them.
+
+        Args:
+            prefix: what the keys begin with.
+            within: as in `invalidate`.
 
         Raises:
             ValueError: the prefix ends inside a word.
         """
-        await self._forget([prefix_group(prefix)])
+        await self._forget([prefix_group(prefix)], within)
 
-    async def invalidate_tag(self, *tags: str) -> None:
-        """Forget every value that was stored with one of these tags."""
-        await self._forget([f"tag={tag}" for tag in tags])
+    async def invalidate_tag(self, *tags: str, within: AsyncSession | None = None) -> None:
+        """Forget every value that was stored with one of these tags.
+
+        Args:
+            tags: the tags.
+            within: as in `invalidate`.
+        """
+        await self._forget([tag_group(tag) for tag in tags], within)
 
     async def _get(self, store: Store, wanted: Wanted) -> Loaded:
         try:
+            await self._catch_up()
             found = await store.read(wanted.place)
         except Away:
             loaded, others = await self._flights.join(wanted.place.value, [self._forgotten], self._without(wanted))
         else:
-            last: Entry[Any] | None = decode(found.raw, wanted.kind, found.versions)
+            last = self._decode(found, wanted)
             if last and last.fresh:
-                return last.value, "hit"
+                return Loaded(last.value, last.json, "hit")
             loaded, others = await self._flights.join(
                 wanted.place.value, found.versions, lambda flight: self._load(store, wanted, flight)
             )
-        value, outcome = loaded
-        return (wanted.kind.validate_json(wanted.kind.dump_json(value)) if others else value), outcome
+        return loaded._replace(value=await self._copy(loaded, wanted)) if others else loaded
 
     async def _load(self, store: Store, wanted: Wanted, flight: Flight[Loaded]) -> Loaded:
         """Load it under the lock that all processes share, or take what another one has loaded."""
@@ -125,66 +167,102 @@ class Cache:
             except Away:
                 self._unsure.append((wanted.place, token))
                 return await self._without(wanted)(flight)
-            last: Entry[Any] | None = decode(found.raw, wanted.kind, found.versions)
+            last = self._decode(found, wanted)
             fresh = last is not None and last.fresh
             if taken or fresh or monotonic() >= give_up:
                 break
             await asyncio.sleep(POLL * random.uniform(0.5, 1.5))  # noqa: S311  # so that not all ask at once
         flight.versions = found.versions
-        if not taken:  # another process has loaded it, or takes too long over it
-            return (last.value, "hit") if last and fresh else (await wanted.load(), "miss")
         entry = b""
         try:
-            if last and fresh:
-                return last.value, "hit"
-            value = await wanted.load()
-            ttl = wanted.ttl * random.uniform(1 - JITTER, 1)  # noqa: S311  # no secret
-            entry = encode(value, wanted.kind, ttl=ttl, versions=found.versions)
+            if last and fresh:  # another process has loaded it
+                return Loaded(last.value, last.json, "hit")
+            loaded = await self._call(wanted, "miss")
+            if taken and loaded.json is not None:
+                ttl = wanted.ttl * random.uniform(1 - JITTER, 1)  # noqa: S311  # no secret
+                entry = encode(loaded.json, ttl=ttl, versions=found.versions)
         except Exception as error:
             if last is None or (isinstance(error, ServiceError) and error.status < 500):
                 raise
-            if self._due():
-                logger.warning("%s could not be loaded, so its last value is given: %r", wanted.place.value, error)
-            return last.value, "stale"
+            self._warn("%s could not be loaded, so its last value is given: %s", wanted.place.value, repr(error))
+            return Loaded(last.value, last.json, "stale")
         else:
-            return value, "miss"
+            return loaded
         finally:
-            try:
-                await store.give(wanted.place, token, entry, lifetime=lifetime)
-            except Away:
-                self._unsure.append((wanted.place, token))
+            if taken:
+                try:
+                    await store.give(wanted.place, token, entry, lifetime=lifetime)
+                except Away:
+                    self._unsure.append((wanted.place, token))
 
     def _without(self, wanted: Wanted) -> Callable[[Flight[Loaded]], Awaitable[Loaded]]:
         async def load(flight: Flight[Loaded]) -> Loaded:
             flight.versions = [self._forgotten]
-            return await wanted.load(), "error"
+            return await self._call(wanted, "error")
 
         return load
 
-    async def _forget(self, forgotten: Sequence[str]) -> None:
-        self._forgotten += 1
-        if self._store is None or not forgotten:
-            return
+    async def _call(self, wanted: Wanted, outcome: str) -> Loaded:
+        """Call the loader, and give what a hit would give. A value that is another one as JSON is given as it is."""
+        value = await wanted.load()
         try:
-            await self._store.forget(forgotten)
-        except Away:
-            self._missed = True
+            value, json = through_json(value, wanted.kind)
+        except Exception as error:  # noqa: BLE001  # types of the owner's may raise anything
+            self._warn("a value of the cache %s is not stored, JSON cannot carry it: %s", wanted.cache, reason(error))
+            return Loaded(value, None, outcome)
+        return Loaded(value, json, outcome)
+
+    async def _copy(self, loaded: Loaded, wanted: Wanted) -> Any:
+        """A value for a caller who has waited for it. What cannot be copied is loaded by each."""
+        if loaded.json is not None:
+            with suppress(Exception):  # it waited for another type under the same key
+                return from_json(loaded.json, wanted.kind)
+        return await wanted.load()
+
+    def _decode(self, found: Found, wanted: Wanted) -> Entry[Any] | None:
+        try:
+            return decode(found.raw, wanted.kind, found.versions)
+        except Exception as error:  # noqa: BLE001  # types of the owner's may raise anything
+            self._warn("an entry of the cache %s cannot be read, so it is loaded: %s", wanted.cache, reason(error))
+            return None
+
+    def _warn(self, message: str, name: str, error: str) -> None:
+        if self._due[message]():
+            logger.warning(message, name, error)
+
+    async def _forget(self, forgotten: Sequence[str], within: AsyncSession | None) -> None:
+        async def forget() -> None:
+            self._forgotten += 1
+            if self._store is None or not forgotten:
+                return
+            try:
+                await self._store.forget(forgotten)
+            except Away:
+                self._missed += 1
+            except BaseException:  # cancelled, and nobody can tell how far it came
+                self._missed += 1
+                raise
+
+        if within is None:
+            await forget()
+        else:
+            once_committed(within, forget, if_unknown=forget)
 
     async def _catch_up(self) -> None:
-        """What was to be forgotten during an outage is forgotten now, and to be sure all the rest with it.
+        """Void everything if something was to be forgotten of which the server may not know."""
+        if self._store is None or self._caught_up == self._missed:
+            return
+        async with self._catching_up:
+            while self._caught_up != self._missed:
+                missed = self._missed
+                await self._store.forget([prefix_group("")])
+                self._caught_up = missed
 
-        A server that was frozen may have given us locks meanwhile, which nobody waits for any more.
-        """
+    async def _give_back(self) -> None:
+        """Give back the locks that a frozen server may have given, and nobody waits for any more."""
         while self._store and self._unsure:
             await self._store.give(*self._unsure[-1])
             self._unsure.pop()
-        while self._store and self._missed:
-            self._missed = False
-            try:
-                await self._store.forget([prefix_group("")])
-            except BaseException:
-                self._missed = True
-                raise
 
 
 async def current_cache(request: Request) -> Cache:

@@ -11,6 +11,11 @@ Part = bytes | str | int | float
 """A word of a command."""
 
 
+def milliseconds(seconds: float) -> int:
+    """A lifetime as the server takes it. It refuses 0, and what it refuses counts as an outage."""
+    return max(1, int(seconds * 1000))
+
+
 class Connection:
     """A pool of connections, and what is done while the server is away."""
 
@@ -32,7 +37,7 @@ class Connection:
         self._outage = Outage(
             "redis", "the service works on without it", failures=(RedisError, OSError), look=self._look
         )
-        self.on_return: Callable[[], Awaitable[object]] | None = None
+        self.on_return: list[Callable[[], Awaitable[object]]] = []
         """Called when the server is back, before anybody else uses it again."""
 
     async def command(self, *parts: Part) -> Any:
@@ -67,5 +72,5 @@ class Connection:
         # Those that were idle when the server went are dead too, and each would find that out for itself.
         await self._client.connection_pool.disconnect(inuse_connections=False)
         await self.command("PING")
-        if self.on_return is not None:
-            await self.on_return()
+        for call in self.on_return:
+            await call()

@@ -9,9 +9,11 @@ from string import Formatter
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from app.core.engine import READING
 from app.extensions.redis.cache import Cache
-from app.extensions.redis.entries import key_for
+from app.extensions.redis.keys import key_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +36,9 @@ def cached(
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
     """Keep what an async function returns. Outside a running service it is simply called.
 
+    It is also simply called if one of its arguments is a transaction: what that sees may never be committed, or be
+    older than the last invalidation.
+
     Args:
         ttl: seconds.
         key: names the result by the function's arguments: `"product:{product_id}"`. Every argument that the result
@@ -41,7 +46,8 @@ def cached(
         tags: names of the same kind, under which results are invalidated together.
 
     Raises:
-        TypeError: the key names no argument of the function, or the function does not say what it returns.
+        TypeError: the key names no argument of the function, or the function does not say what it returns. At a call:
+            an argument has no text that could be in a key.
     """
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -64,6 +70,8 @@ def cached(
                 return await function(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            if any(map(_in_transaction, bound.arguments.values())):
+                return await function(*args, **kwargs)
             values = {name: bound.arguments[name] for name in used}
             return await _running[-1].get(
                 key_for(key, **values),
@@ -76,3 +84,13 @@ def cached(
         return from_cache
 
     return decorate
+
+
+def _in_transaction(argument: object) -> bool:
+    if isinstance(argument, AsyncSession):
+        return argument.in_transaction()
+    connection = argument.sync_connection if isinstance(argument, AsyncConnection) else None
+    if connection is None or not connection.in_transaction():
+        return False
+    options = connection.get_execution_options()  # each statement of `database.read()` sees the last commit
+    return not READING.items() <= options.items() or bool(options.get("snapshot"))

@@ -1,10 +1,11 @@
 """Locks: something is done by one process at a time, wherever the others run."""
 
 import asyncio
+import logging
 import os
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Annotated
 
@@ -12,9 +13,10 @@ from fastapi import Depends, Request
 
 from app.core.errors import Conflict, ServiceUnavailable
 from app.core.outage import Away
-from app.extensions.redis.connection import Connection
+from app.extensions.redis.connection import Connection, milliseconds
 
-GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+GIVE_BACK = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+logger = logging.getLogger(__name__)
 
 
 class LockTaken(Conflict):
@@ -36,10 +38,17 @@ class Locks:
         self._connection = connection
         self._namespace = namespace
         self._give_back = connection.script(GIVE_BACK) if connection else None
+        self._unsure: dict[str, str] = {}
+        """Locks that the server may still hold for us, by their tokens."""
+        if connection:
+            connection.on_return.append(self._give_back_late)
 
     @asynccontextmanager
     async def hold(self, name: str, *, seconds: float, wait: float = 0.0) -> AsyncIterator[None]:
         """Be the only one inside a block, for some seconds at most: then the lock ends, and so the block is given up.
+
+        The server can lose a lock, when it restarts or is full: that is logged at the end of the block. What must never
+        happen twice needs a constraint of the database as well.
 
         Args:
             name: what is being done.
@@ -51,7 +60,7 @@ class Locks:
             LockUnavailable: there is no server to ask, or it does not answer.
             TimeoutError: the block took too long.
         """
-        if self._connection is None or self._give_back is None:
+        if self._connection is None:
             raise LockUnavailable
         key, token, give_up = f"{self._namespace}:lock:{name}", os.urandom(16).hex(), monotonic() + wait
         while True:
@@ -65,14 +74,36 @@ class Locks:
             async with asyncio.timeout_at(ends):
                 yield
         finally:
-            with suppress(Away):  # it then ends by itself
-                await self._give_back([key], [token])
+            lost = not await self._release(key, token)
+            if lost and asyncio.get_running_loop().time() < ends:
+                logger.warning("the lock %s was lost before its block ended: another may have run meanwhile", name)
 
     async def _take(self, connection: Connection, key: str, token: str, seconds: float) -> bool:
         try:
-            return bool(await connection.command("SET", key, token, "NX", "PX", int(seconds * 1000)))
+            return bool(await connection.command("SET", key, token, "NX", "PX", milliseconds(seconds)))
         except Away as error:
+            if error.__cause__ is not None:  # it was sent, and the server may do it yet
+                self._unsure[token] = key
             raise LockUnavailable from error
+        except BaseException:  # cancelled, and it may have been sent
+            await self._release(key, token)
+            raise
+
+    async def _release(self, key: str, token: str) -> bool:
+        """Give a lock back, at once or when the server is there again, and tell whether it was still held."""
+        if self._give_back is None:
+            return True
+        try:
+            return bool(await self._give_back([key], [token]))
+        except Away:
+            self._unsure[token] = key
+            return True
+
+    async def _give_back_late(self) -> None:
+        while self._give_back and self._unsure:
+            token, key = next(iter(self._unsure.items()))
+            await self._give_back([key], [token])
+            self._unsure.pop(token, None)
 
 
 async def current_locks(request: Request) -> Locks:

@@ -17,7 +17,11 @@ class RedisSettings(Group):
         description="Where the server is: redis://:password@host:6379/0; "
         "unset: nothing is cached, and nothing can be locked.",
     )
-    namespace: str | None = Field(None, description="What the keys begin with; unset: the service's name.")
+    namespace: str | None = Field(
+        None,
+        description="What the keys begin with; unset: the service's name. "
+        "Services and environments that share a server need one each.",
+    )
     timeout: float = Field(
         0.3, gt=0, description="Seconds in which a connection has to open, and a command to be answered."
     )

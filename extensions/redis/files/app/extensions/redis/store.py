@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.extensions.redis.connection import Connection, Part
-from app.extensions.redis.entries import groups
+from app.extensions.redis.connection import Connection, Part, milliseconds
+from app.extensions.redis.keys import groups
 
 # Take the lock, and make the versions that are missing; or see what the holder of the lock has done meanwhile.
 TAKE = """
@@ -66,13 +66,13 @@ class Store:
 
     async def take(self, place: Place, token: str, *, loading: float, lifetime: float) -> tuple[bool, Found]:
         """Try to take the lock for `loading` seconds, and see what is there. The versions then live for `lifetime`."""
-        arguments: list[Part] = [token, int(loading * 1000), int(lifetime * 1000)]
+        arguments: list[Part] = [token, milliseconds(loading), milliseconds(lifetime)]
         taken, raw, *versions = await self._take(_all(place), arguments)
         return bool(taken), Found(raw, versions)
 
     async def give(self, place: Place, token: str, entry: bytes = b"", *, lifetime: float = 0.0) -> None:
         """Store an entry, if there is one, and give the lock back."""
-        await self._give(_all(place), [token, entry, int(lifetime * 1000)])
+        await self._give(_all(place), [token, entry, milliseconds(lifetime)])
 
     async def forget(self, forgotten: Sequence[str]) -> None:
         """Void every value of these groups."""

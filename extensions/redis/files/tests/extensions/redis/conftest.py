@@ -13,7 +13,7 @@ from app.extensions.redis import Cache, RedisSettings
 from app.extensions.redis.connection import Connection
 from tests.extensions.redis.servers import Server
 
-MakeCache = Callable[..., Cache]
+MakeCache = Callable[..., Awaitable[Cache]]
 PATIENCE = 2.0
 """Seconds that the server has to answer: more than a service gives it, since a busy machine is no outage."""
 
@@ -53,22 +53,24 @@ def namespace() -> str:
 
 @pytest.fixture
 async def make_cache(redis_url: str, namespace: str) -> AsyncIterator[MakeCache]:
-    """Makes a cache, each with connections of its own, as if in a process of its own."""
+    """Makes and starts a cache, each with connections of its own, as if in a process of its own."""
     async with AsyncExitStack() as stack:
 
-        def make(url: str = redis_url, timeout: float = PATIENCE, **settings: Any) -> Cache:
-            mine = RedisSettings(url=url, timeout=timeout, **settings)
+        async def make(url: str = redis_url, **settings: Any) -> Cache:
+            mine = RedisSettings(url=url, **{"timeout": PATIENCE, **settings})
             connection = Connection(mine)
             stack.push_async_callback(connection.close)
-            return Cache(connection, mine, namespace)
+            cache = Cache(connection, mine, namespace)
+            await cache.start()
+            return cache
 
         yield make
 
 
 @pytest.fixture
-def cache(make_cache: MakeCache) -> Cache:
+async def cache(make_cache: MakeCache) -> Cache:
     """A cache."""
-    return make_cache()
+    return await make_cache()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ Forget = Callable[[Cache], Awaitable[None]]
 async def test_what_is_invalidated_is_loaded_anew_and_nothing_else(
     make_cache: MakeCache, load: Loader, forget: Forget, gone: set[str]
 ) -> None:
-    one, other = make_cache(), make_cache()
+    one, other = await make_cache(), await make_cache()
 
     async def read(cache: Cache) -> dict[str, int]:
         keys = ["shop:1", "shop:1:nut", "shop:1:pea", "shop:2:nut", "other"]
@@ -62,7 +62,7 @@ async def test_a_prefix_ends_with_a_colon(cache: Cache) -> None:
 async def test_what_was_read_before_an_invalidation_is_not_kept_after_it(
     make_cache: MakeCache, load: Loader, forget: Forget, known: bool
 ) -> None:
-    cache, other = make_cache(), make_cache()
+    cache, other = await make_cache(), await make_cache()
 
     async def get(cache: Cache) -> int:
         return await cache.get("shop:1", load, ttl=0.01, kind=INT, tags=["shops"])
@@ -109,7 +109,7 @@ async def test_an_invalidated_value_is_not_given_while_its_loader_fails(cache: C
 async def test_what_was_to_be_forgotten_during_an_outage_is_forgotten_after_it(
     make_cache: MakeCache, load: Loader, server: Server, outcomes: list[str]
 ) -> None:
-    cache = make_cache(server.url)
+    cache = await make_cache(server.url)
     assert await cache.get("shop:1", load, ttl=60, kind=INT) == 1
     load.value = 2
     server.freeze()

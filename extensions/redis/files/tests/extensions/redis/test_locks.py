@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from app.extensions.redis import Locks, LockTaken, LockUnavailable, RedisSettings
-from app.extensions.redis.connection import Connection
+from app.extensions.redis.connection import Connection, Part
 from tests.extensions.redis.conftest import PATIENCE
 from tests.extensions.redis.servers import Server
 
@@ -91,3 +91,63 @@ async def test_without_the_server_nobody_gets_it(server: Server) -> None:
         async with locks.hold("report", seconds=30):
             pass
     await connection.close()
+
+
+async def test_a_lock_that_the_server_lost_is_logged(
+    locks: Locks, direct: Connection, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with locks.hold("report", seconds=30):
+        await direct.command("DEL", f"{namespace}:lock:report")  # as if it had started again, or had no room
+    assert [record.getMessage()[:24] for record in caplog.records] == ["the lock report was lost"]
+    async with locks.hold("report", seconds=30):
+        pass
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("when", ["taken", "given back"])
+async def test_a_lock_is_free_after_an_outage(server: Server, when: str) -> None:
+    connection, other = (Connection(RedisSettings(url=server.url, timeout=PATIENCE)) for _ in range(2))
+    locks, others = Locks(connection, "test"), Locks(other, "test")
+    async with locks.hold("opens a connection", seconds=30):
+        pass
+    if when == "taken":
+        server.freeze()
+        with pytest.raises(LockUnavailable):
+            await locks.hold("report", seconds=600).__aenter__()  # it waits in the frozen server
+    else:
+        async with locks.hold("report", seconds=600):
+            server.freeze()
+            with pytest.raises(LockUnavailable):  # finds out that the server is away, so that nothing is sent below
+                await locks.hold("another report", seconds=30).__aenter__()
+    server.thaw()
+    async with others.hold("report", seconds=30, wait=20):
+        pass
+    await connection.close()
+    await other.close()
+
+
+async def test_a_lock_is_free_after_its_taker_was_cancelled(
+    locks: Locks, others: Locks, direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, taken = direct.command, asyncio.Event()
+
+    async def take_and_wait(*parts: Part) -> None:
+        await command(*parts)
+        taken.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(direct, "command", take_and_wait)
+    taking = asyncio.create_task(locks.hold("report", seconds=600).__aenter__())
+    await taken.wait()
+    taking.cancel()
+    await asyncio.wait([taking])
+    async with others.hold("report", seconds=30):
+        pass
+
+
+async def test_a_lock_of_no_time_is_no_outage(locks: Locks) -> None:
+    with pytest.raises(TimeoutError):
+        async with locks.hold("report", seconds=0):
+            await asyncio.sleep(1)
+    async with locks.hold("another report", seconds=30):
+        pass

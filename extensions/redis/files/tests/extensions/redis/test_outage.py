@@ -12,7 +12,7 @@ from app.core.component import Component
 from app.extensions.redis import Cache, CacheDep, LocksDep, cached
 from app.extensions.redis.store import Found, Place, Store
 from tests.conftest import Start
-from tests.extensions.redis.conftest import Loader, MakeCache
+from tests.extensions.redis.conftest import PATIENCE, Loader, MakeCache
 from tests.extensions.redis.servers import Server
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ async def until_used(cache: Cache, outcomes: list[str]) -> None:
 async def test_an_outage_costs_the_first_requests_the_timeout_and_others_nothing(
     make_cache: MakeCache, load: Loader, outcomes: list[str], server: Server, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache = make_cache(server.url)
+    cache = await make_cache(server.url)
     await asyncio.gather(*(cache.get("n:1", load, ttl=60, kind=INT) for _ in range(50)))  # opens all connections
     outcomes.clear()
     getattr(server, how)()
@@ -60,7 +60,7 @@ async def test_it_starts_without_the_server_and_finds_it_later(
     make_cache: MakeCache, load: Loader, outcomes: list[str], server: Server
 ) -> None:
     server.kill()
-    cache = make_cache(server.url)
+    cache = await make_cache(server.url)
     assert await cache.get("n:1", load, ttl=60, kind=INT) == 1
     assert outcomes == ["error"]
     server.start()
@@ -70,7 +70,7 @@ async def test_it_starts_without_the_server_and_finds_it_later(
 async def test_a_lock_that_was_given_too_late_is_given_back(
     make_cache: MakeCache, load: Loader, server: Server, outcomes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, other = make_cache(server.url), make_cache(server.url)
+    cache, other = await make_cache(server.url), await make_cache(server.url)
     read = Store.read
 
     async def read_and_freeze(store: Store, place: Place) -> Found:
@@ -94,7 +94,7 @@ async def test_parallel_reads_load_once_in_a_process_during_an_outage_too(
     make_cache: MakeCache, load: Loader, server: Server
 ) -> None:
     server.kill()
-    cache = make_cache(server.url)
+    cache = await make_cache(server.url)
     await cache.get("n:0", load, ttl=60, kind=INT)
     load.calls, load.during = 0, lambda: asyncio.sleep(0.1)
     await asyncio.gather(*(cache.get("n:1", load, ttl=60, kind=INT) for _ in range(20)))
@@ -104,7 +104,7 @@ async def test_parallel_reads_load_once_in_a_process_during_an_outage_too(
 async def test_a_server_that_refuses_to_store_is_as_good_as_none(
     make_cache: MakeCache, load: Loader, server: Server, outcomes: list[str]
 ) -> None:
-    limited, cache = make_cache(server.url), make_cache(server.url)
+    limited, cache = await make_cache(server.url), await make_cache(server.url)
     await limited._store._connection.command("CONFIG", "SET", "maxmemory", "1")  # type: ignore[union-attr]
     for _ in range(3):
         assert await cache.get("n:1", load, ttl=60, kind=INT) == 1
@@ -136,7 +136,9 @@ def slice_of_numbers(load: Loader) -> Component:
 
 
 async def test_routes_read_forget_and_lock(start: Start, load: Loader, redis_url: str, namespace: str) -> None:
-    client = await start(redis={"url": redis_url, "namespace": namespace}, extra=[slice_of_numbers(load)])
+    client = await start(
+        redis={"url": redis_url, "namespace": namespace, "timeout": PATIENCE}, extra=[slice_of_numbers(load)]
+    )
     for _ in range(2):
         assert (await client.get("/numbers/7")).json() == 7
     assert load.calls == 1

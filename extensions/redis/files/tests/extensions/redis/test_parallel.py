@@ -41,7 +41,7 @@ async def test_a_waiting_process_looks_every_50_ms_and_no_more(
 ) -> None:
     # The very failure that ruled out a library: two processes that waited one second sent 9054 commands.
     load.during = lambda: asyncio.sleep(1)
-    first, second = make_cache(), make_cache()
+    first, second = await make_cache(), await make_cache()
     before = await commands(direct)
     one, other = await asyncio.gather(*(cache.get("n:1", load, ttl=60, kind=INT) for cache in (first, second)))
     assert one == other == 1
@@ -53,8 +53,9 @@ async def test_nobody_waits_longer_than_a_loader_may_take(
     make_cache: MakeCache, load: Loader, direct: Connection, namespace: str
 ) -> None:
     await direct.command("SET", f"{namespace}:loading:n:1", "somebody else's", "PX", 60_000)
+    cache = await make_cache(loading_timeout=0.3)
     async with asyncio.timeout(8):
-        assert await make_cache(loading_timeout=0.3).get("n:1", load, ttl=60, kind=INT) == 1
+        assert await cache.get("n:1", load, ttl=60, kind=INT) == 1
 
 
 async def test_a_failure_is_everybodys_who_waited(cache: Cache, load: Loader) -> None:
@@ -106,7 +107,7 @@ async def test_a_loader_that_never_ends_does_not_keep_other_processes_waiting(
         await never.wait()
         return 0
 
-    first, second = make_cache(loading_timeout=0.3), make_cache(loading_timeout=0.3)
+    first, second = await make_cache(loading_timeout=0.3), await make_cache(loading_timeout=0.3)
     waiting = asyncio.create_task(first.get("n:1", stick, ttl=60, kind=INT))
     await loading.wait()
     async with asyncio.timeout(8):

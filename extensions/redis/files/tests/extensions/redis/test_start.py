@@ -1,0 +1,91 @@
+"""The start: what is stored is voided before it answers a read, since a predecessor may have missed an invalidation."""
+
+import asyncio
+
+import pytest
+from pydantic import TypeAdapter
+
+from app.extensions.redis import Cache, RedisSettings
+from app.extensions.redis.connection import Connection
+from tests.extensions.redis.conftest import PATIENCE, Loader, MakeCache
+from tests.extensions.redis.servers import Server
+from tests.extensions.redis.test_outage import until_used
+from tests.extensions.redis.test_parallel import commands
+
+pytestmark = pytest.mark.anyio
+INT = TypeAdapter(int)
+
+
+async def test_a_start_voids_what_is_stored(make_cache: MakeCache, load: Loader, outcomes: list[str]) -> None:
+    predecessor = await make_cache()
+    await predecessor.get("shop:1", load, ttl=60, kind=INT)
+    load.value = 2
+    successor = await make_cache()
+    for cache in (successor, successor, predecessor):
+        assert await cache.get("shop:1", load, ttl=60, kind=INT) == 2
+    assert outcomes == ["miss", "miss", "hit", "hit"]
+
+
+async def test_a_read_before_the_start_is_not_answered_from_what_is_stored(
+    make_cache: MakeCache, load: Loader, redis_url: str, namespace: str
+) -> None:
+    await (await make_cache()).get("shop:1", load, ttl=60, kind=INT)
+    load.value = 2
+    settings = RedisSettings(url=redis_url, timeout=PATIENCE)
+    connection = Connection(settings)
+    cache = Cache(connection, settings, namespace)
+    values = await asyncio.gather(*(cache.get("shop:1", load, ttl=60, kind=INT) for _ in range(20)))
+    assert values == [2] * 20
+    assert load.calls == 2
+    await connection.close()
+
+
+async def test_an_invalidation_that_a_predecessor_missed_is_made_up_for(
+    make_cache: MakeCache, load: Loader, server: Server, outcomes: list[str]
+) -> None:
+    predecessor = await make_cache(server.url)
+    assert await predecessor.get("shop:1", load, ttl=60, kind=INT) == 1
+    load.value = 2
+    server.freeze()
+    await predecessor.get("other:1", load, ttl=60, kind=INT)  # finds out that the server is away
+    await predecessor.invalidate("shop:1")
+    await predecessor._store._connection.close()  # type: ignore[union-attr]  # it ends, and with it what it knows
+    successor = await make_cache(server.url)
+    assert await successor.get("shop:1", load, ttl=60, kind=INT) == 2
+    assert outcomes[-1] == "error"
+    server.thaw()
+    await until_used(successor, outcomes)
+    for _ in range(2):
+        assert await successor.get("shop:1", load, ttl=60, kind=INT) == 2
+    assert outcomes[-1] == "hit"
+
+
+async def test_a_start_of_many_processes_is_one_command_each(
+    make_cache: MakeCache, load: Loader, direct: Connection
+) -> None:
+    before = await commands(direct)
+    caches = await asyncio.gather(*(make_cache() for _ in range(8)))
+    assert await commands(direct) - before == 8
+    await asyncio.gather(*(cache.get("shop:1", load, ttl=60, kind=INT) for cache in caches for _ in range(10)))
+    assert load.calls == 1
+
+
+async def test_an_invalidation_that_is_cut_short_is_made_up_for(
+    make_cache: MakeCache, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = await make_cache()
+    await cache.get("shop:1", load, ttl=60, kind=INT)
+    load.value = 2
+    sending = asyncio.Event()
+
+    async def send(*_: object) -> None:
+        sending.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(cache._store, "forget", send)
+    invalidation = asyncio.create_task(cache.invalidate("shop:1"))
+    await sending.wait()
+    invalidation.cancel()
+    await asyncio.wait([invalidation])
+    monkeypatch.undo()
+    assert await cache.get("shop:1", load, ttl=60, kind=INT) == 2
