@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from app.core import health
 from app.core.database import Database, DatabaseDep, emit_once_committed
+from app.core.database_file import DatabaseFile
 from app.core.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import PROJECT, Settings
@@ -92,6 +93,20 @@ async def test_a_new_connection_opens_no_other_file_and_makes_none(serve: Serve,
     with pytest.raises(OperationalError, match="removed or replaced"):
         await opened[0].engine.connect()
     assert not os.path.exists(file)  # noqa: ASYNC240, PTH110
+
+
+@pytest.mark.parametrize("kind", ["removed", "replaced"])
+async def test_a_file_that_goes_in_the_moment_of_opening_is_noticed_as_well(
+    serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    opened: list[Database] = []
+    await serve(extra=[things.keeping(opened)], database={"url": f"sqlite+aiosqlite:///{file}"})
+    monkeypatch.setattr(DatabaseFile, "gone", lambda _: None)  # as if it had looked just before
+    change(file, kind, file.with_name(f"{file.name}.aside"))
+    await opened[0].engine.dispose()
+    with pytest.raises(OperationalError, match=r"removed or replaced|unable to open"):
+        await opened[0].engine.connect()
+    assert os.path.exists(file) == (kind == "replaced")  # noqa: ASYNC240, PTH110
 
 
 async def test_a_database_that_was_replaced_by_an_older_one_is_not_ready(
