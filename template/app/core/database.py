@@ -116,7 +116,7 @@ class Database:
     ) -> None:
         lost: Exception | None = None
         async with stack:  # closed before the follow-ups, which may need the place of a writer themselves
-            wrote = connection.info.pop(WROTE, False)
+            wrote = connection.closed or connection.info.pop(WROTE, False)  # closed: the block has committed itself
             try:
                 await session.commit()
                 self._check_place()

@@ -129,6 +129,19 @@ async def test_a_commit_that_has_begun_is_not_given_up(serve: Serve) -> None:
     assert (answer.status, answer.body) == (200, b'"added"')
 
 
+@pytest.mark.parametrize(("ending", "count"), [("commit", 3), ("rollback", 2)])
+async def test_a_block_may_end_its_transaction_itself_and_go_on(serve: Serve, ending: str, count: int) -> None:
+    opened: list[Database] = []
+    await serve(extra=[things.component(), things.keeping(opened)])
+    async with opened[0].transaction() as session:
+        session.add(Thing(name="second"))
+        await session.flush()
+        await getattr(session, ending)()
+        session.add(Thing(name="third"))
+    async with opened[0].read() as connection:
+        assert await connection.scalar(select(func.count()).select_from(Thing)) == count
+
+
 async def test_a_session_is_of_no_use_after_its_block(serve: Serve) -> None:
     opened: list[Database] = []
     await serve(extra=[things.component(), things.keeping(opened)])
