@@ -13,16 +13,25 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
-from app.core import context, follow_ups, migrations, telemetry
+from app.core import context, migrations, telemetry
 from app.core import engine as backend
 from app.core.component import Check, Component, State
-from app.core.context import RequestContext
 from app.core.database_errors import DatabaseUnreachable, ValueRefused
 from app.core.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
-from app.core.follow_ups import FollowedSession, emit_once_committed, once_committed
-from app.core.pool import Gate, to_the_end
+from app.core.pool import Gate
 from app.core.settings import Settings
+from app.core.transactions import (
+    REQUEST,
+    WROTE,
+    FollowedSession,
+    TransactionSession,
+    emit_once_committed,
+    follow,
+    follow_unknown,
+    once_committed,
+    to_the_end,
+)
 
 __all__ = [
     "Database",
@@ -48,7 +57,11 @@ class Database:
         self._snapshots = self.engine.execution_options(**backend.SNAPSHOT)
         # A session that is used after its block raises, in place of a transaction that nobody commits.
         self._sessions = async_sessionmaker(
-            self.engine, sync_session_class=FollowedSession, expire_on_commit=False, close_resets_only=False
+            self.engine,
+            class_=TransactionSession,
+            sync_session_class=FollowedSession,
+            expire_on_commit=False,
+            close_resets_only=False,
         )
         _observe(self.engine, settings.slow_query)
 
@@ -94,42 +107,23 @@ class Database:
             OutcomeUnknown: the connection was lost during the commit.
             FollowUpFailed: it is stored, and something that follows it failed.
         """
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.writes)
-            session = await stack.enter_async_context(self._sessions())
-            self._check_place()
-            try:
-                connection = await session.connection()
-            except backend.CANNOT_CONNECT as error:
-                raise DatabaseUnreachable from error
-            if patience:
-                await stack.enter_async_context(backend.allow(connection, patience, local=True))
-            yield session
-            request = None if bookkeeping else context.current()
-            for last in request.before_commit if request else ():
-                await last(session)
-            await session.flush()
-            await to_the_end(self._commit(session, connection, stack.pop_all(), request))
-
-    async def _commit(
-        self, session: AsyncSession, connection: AsyncConnection, stack: AsyncExitStack, request: RequestContext | None
-    ) -> None:
-        lost: Exception | None = None
-        async with stack:  # closed before the follow-ups, which may need the place of a writer themselves
-            wrote = connection.closed or connection.info.pop(WROTE, False)  # closed: the block has committed itself
-            try:
-                await session.commit()
+        try:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(self.writes)
+                session = await stack.enter_async_context(self._sessions())
+                session.info[REQUEST] = None if bookkeeping else context.current()
                 self._check_place()
-            except (DBAPIError, DatabaseUnreachable) as error:
-                if isinstance(error, DBAPIError) and backend.commit_was_refused(error):
-                    raise
-                lost = error
-        if lost is not None:
-            await follow_ups.follow_unknown(session)
-            raise OutcomeUnknown from lost
-        if wrote and request:
-            request.stored = True
-        await follow_ups.follow(session)
+                try:
+                    connection = await session.connection()
+                except backend.CANNOT_CONNECT as error:
+                    raise DatabaseUnreachable from error
+                if patience:
+                    await stack.enter_async_context(backend.allow(connection, patience, local=True))
+                yield session
+                await to_the_end(_finish(session, stack.pop_all()))
+        except OutcomeUnknown:
+            await to_the_end(follow_unknown(session))
+            raise
 
     def _check_place(self) -> None:
         """Refuse to write to a database that is not the one that was opened."""
@@ -153,6 +147,12 @@ async def current_database(request: Request) -> Database:
     """The database of the running service."""
     database: Database = request.state.database
     return database
+
+
+async def _finish(session: TransactionSession, stack: AsyncExitStack) -> None:
+    async with stack:  # closed before the follow-ups, which may need the place of a writer themselves
+        await session.finish()
+    await follow(session)
 
 
 DatabaseDep = Annotated[Database, Depends(current_database)]
@@ -201,8 +201,8 @@ def unusable(engine: AsyncEngine, error: Exception) -> ConfigurationInvalid:
 _WRITES = re.compile(r"\s*(?:insert|update|delete|replace|merge|truncate|create|alter|drop)\b", re.IGNORECASE)
 _ONLY_READS = re.compile(r"\s*(?:begin|select|savepoint|release|rollback|set|show|pragma|explain)\b", re.IGNORECASE)
 _SETS = re.compile(r"\s*(?:set\s+(?!local\b|constraints\b|transaction\b)|pragma\s+[\w.]+\s*[=(])", re.IGNORECASE)
-WROTE, ALTERED = "wrote", "altered"
-"""Notes in the `info` of a connection: its transaction has written; its settings are no longer the pool's."""
+ALTERED = "altered"
+"""In the `info` of a connection: its settings are no longer the pool's."""
 
 
 def _observe(engine: AsyncEngine, slow: float) -> None:

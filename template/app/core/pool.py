@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from anyio import CancelScope
 from pydantic import Field
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
@@ -70,16 +68,6 @@ class Gate:
         """Give the place to the one who waits longest."""
         self.taken -= 1
         self._free.release()
-
-
-async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run something that must not stop halfway. If the caller is cancelled meanwhile, it waits, and then goes on."""
-    task = asyncio.create_task(work)
-    with CancelScope(shield=True):
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-    task.result()
 
 
 def keep_fresh(

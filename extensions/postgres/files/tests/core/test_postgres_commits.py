@@ -73,8 +73,9 @@ async def test_a_failed_statement_in_a_savepoint_leaves_the_rest(database: Datab
     assert await counted(database) == 2
 
 
+@pytest.mark.parametrize("explicit", [False, True], ids=["at the end", "in the block"])
 async def test_a_connection_that_is_lost_at_the_commit_is_an_unknown_outcome(
-    database: Database, engine: AsyncEngine
+    database: Database, engine: AsyncEngine, explicit: bool
 ) -> None:
     async def kill() -> None:
         async with engine.connect() as connection:
@@ -94,6 +95,8 @@ async def test_a_connection_that_is_lost_at_the_commit_is_an_unknown_outcome(
             once_committed(session, never)
             once_committed(session, either, if_unknown=either)
             event.listen(database.engine.sync_engine, "commit", lambda _: await_only(kill()), once=True)
+            if explicit:
+                await session.commit()
 
     called: list[str] = []
     outcomes: list[str | None] = []

@@ -24,8 +24,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import engine
-from app.core.database import Database
-from app.core.errors import ConfigurationInvalid
+from app.core.database import Database, DatabaseUnreachable
+from app.core.errors import ConfigurationInvalid, OutcomeUnknown
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -134,6 +134,8 @@ class Store:
                 if (await session.execute(CLAIM, values)).first() is not None:
                     return None
                 found = (await session.execute(FIND, {"id": claim.id})).one()
+        except OutcomeUnknown as error:
+            raise DatabaseUnreachable from error  # of the claim alone: the request has not been carried out
         except DBAPIError:
             # Locked, for longer than a statement may wait, by a request whose COMMIT is not decided yet.
             async with self._database.read() as connection:

@@ -1,19 +1,30 @@
-"""Follow-ups: what happens once a transaction is committed, and never for what was rolled back."""
+"""Transactions: a commit that is whole and whose outcome is known, and what follows it."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, NamedTuple, cast
 
+from anyio import CancelScope
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
+from app.core import engine as backend
 from app.core import telemetry
-from app.core.errors import FollowUpFailed
+from app.core.context import RequestContext
+from app.core.database_errors import DatabaseUnreachable
+from app.core.errors import FollowUpFailed, OutcomeUnknown
 
 logger = logging.getLogger(__name__)
+WROTE = "wrote"
+"""In the `info` of a connection: its transaction has written."""
+REQUEST = "request"
+"""In the `info` of a session: the request whose transaction it is."""
 _LIST = "follow_ups"
-"""Where a session keeps them. SQLAlchemy's `after_commit` also fires at a savepoint."""
+"""In the `info` of a session: its follow-ups. SQLAlchemy's `after_commit` also fires at a savepoint."""
 Call = Callable[[], Awaitable[object]]
 
 
@@ -26,6 +37,46 @@ class FollowUp(NamedTuple):
 
 class FollowedSession(Session):
     """A session whose follow-ups are dropped with the savepoint in which they were registered."""
+
+
+class TransactionSession(AsyncSession):
+    """A session whose commit is never cut short, and tells if its outcome is unknown."""
+
+    async def commit(self) -> None:
+        """Commit. `database.transaction()` does it at the end of its block.
+
+        Raises:
+            OutcomeUnknown: the connection was lost during the commit.
+        """
+        await to_the_end(self.finish())
+
+    async def finish(self) -> None:
+        """Commit, in a task that nobody cancels."""
+        request: RequestContext | None = self.info.get(REQUEST)
+        for last in request.before_commit if request else ():
+            await last(self)
+        await self.flush()
+        wrote = (await self.connection()).info.pop(WROTE, False)
+        try:
+            await super().commit()
+        except (DBAPIError, DatabaseUnreachable) as error:
+            if isinstance(error, DBAPIError) and backend.commit_was_refused(error):
+                raise
+            raise OutcomeUnknown from error
+        if reason := backend.gone(cast(AsyncEngine, self.bind)):
+            raise OutcomeUnknown from FileNotFoundError(reason)
+        if wrote and request:
+            request.stored = True
+
+
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run something that must not stop halfway. If the caller is cancelled meanwhile, it waits, and then goes on."""
+    task = asyncio.create_task(work)
+    with CancelScope(shield=True):
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+    task.result()
 
 
 def once_committed(session: AsyncSession, follow: Call, *, if_unknown: Call | None = None) -> None:
