@@ -65,7 +65,7 @@ class Job(Generic[P]):
         read = {name: self._read(name, value) for name, value in arguments.items()}
         await self.function(state, **read)  # type: ignore[call-arg]  # bound above
 
-    def _read(self, name: str, value: object) -> object:
+    def _read(self, name: str, value: object) -> Any:
         try:
             return self._types[name].validate_python(value)
         except ValidationError as error:

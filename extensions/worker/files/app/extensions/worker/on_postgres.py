@@ -6,12 +6,12 @@ from psycopg_pool import AsyncConnectionPool
 from saq.job import Status
 from saq.utils import now_seconds
 
-from app.extensions.worker.queues import Queue, Waiting
+from app.extensions.worker.queues import Queue, Waiting, out_of_step
 
 TIMEOUT = 5
 """Seconds to open a connection, and to get one."""
 LOOK = 0.5
-"""Seconds between two looks for jobs. LISTEN would be quicker, but a connection that died unnoticed hears nothing."""
+"""Seconds between two looks for jobs at most. LISTEN is quicker, but a connection that died unnoticed hears nothing."""
 LOCK = 7_302_114_502
 """The key of the advisory lock under which the tables are made."""
 
@@ -78,7 +78,7 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
 
     async def _take(self) -> Waiting | None:
         await self.connect()
-        return await super().dequeue(poll_interval=LOOK)
+        return await super().dequeue(poll_interval=out_of_step(LOOK))
 
     async def _enqueue(self, job: Waiting) -> Waiting | None:
         """Enqueue a job. SAQ's own gives the key of one that failed after a retry free only in the next second."""

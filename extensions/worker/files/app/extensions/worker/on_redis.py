@@ -9,14 +9,14 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from saq.job import Status
 
-from app.extensions.worker.queues import Queue, Waiting
+from app.extensions.worker.queues import Queue, Waiting, out_of_step
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 """Seconds that a server has to answer, and to open a connection."""
 LOOK = 2.0
-"""Seconds that the server holds a worker's question for a job; less than the time that it has to answer."""
+"""Seconds that the server holds a worker's question for a job at most; less than the time that it has to answer."""
 
 SWAP = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -63,7 +63,7 @@ class RedisQueue(Queue, saq.queue.redis.RedisQueue):
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
         """The next job, or nothing for now."""
-        return await self.patiently(super().dequeue(LOOK))
+        return await self.patiently(super().dequeue(out_of_step(LOOK)))
 
     async def advise(self) -> None:
         """Warn where a restart, or a full memory, would lose jobs."""

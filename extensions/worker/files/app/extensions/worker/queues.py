@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import warnings
 from abc import abstractmethod
 from collections import defaultdict
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
 """Seconds between two looks whether the queue is back."""
-ELSEWHERE = 5
+ELSEWHERE = 3
 """Seconds after which a job that a worker did not know is offered to all of them again."""
 
 
@@ -176,6 +177,11 @@ class Queue(saq.Queue):
 
         A queued one is due at the time `scheduled`, or now.
         """
+
+
+def out_of_step(seconds: float) -> float:
+    """Return a part of a time. Workers in step would offer a job that one does not know to that one again and again."""
+    return seconds * random.uniform(0.5, 1)  # noqa: S311
 
 
 def open_queue(url: str, name: str, settings: WorkerSettings) -> Queue:

@@ -88,8 +88,7 @@ class Worker(saq.Worker[Context]):
         async def run(ctx: Context, /, **arguments: Any) -> None:
             mine = ctx["job"]
             try:
-                async with beating(mine, self._pulse), asyncio.timeout(job.timeout):
-                    await job.run(self._state, arguments)
+                await self._try(job, mine, arguments)
             except asyncio.CancelledError:
                 mine.attempts -= 1  # the worker stops: this was no try
                 logger.warning("job %s was interrupted, and is begun anew", job.name)
@@ -102,6 +101,15 @@ class Worker(saq.Worker[Context]):
             mine.ttl = -1  # what is done is not kept
 
         return run
+
+    async def _try(self, job: Job[Any], mine: Waiting, arguments: dict[str, Any]) -> None:
+        try:
+            async with beating(mine, self._pulse), asyncio.timeout(job.timeout):
+                await job.run(self._state, arguments)
+        except asyncio.CancelledError as error:
+            if self.event.is_set():
+                raise
+            raise RuntimeError(f"job {job.name} was cancelled by its own code") from error  # or it is tried for ever
 
 
 def _last_time(every: str, now: float) -> int | None:

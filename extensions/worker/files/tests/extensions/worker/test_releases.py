@@ -40,7 +40,12 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 async def test_a_job_that_a_worker_does_not_know_waits_for_one_that_does(
-    jobs: Jobs, work: Work, unknown: Callable[[], None], finished: list[JobFinished], caplog: pytest.LogCaptureFixture
+    jobs: Jobs,
+    work: Work,
+    unknown: Callable[[], None],
+    finished: list[JobFinished],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert jobs.queue
     await jobs.queue.enqueue(jobs.queue.waiting(greet, greet.later("ada"), key=None, scheduled=0, meta={}))
@@ -53,7 +58,7 @@ async def test_a_job_that_a_worker_does_not_know_waits_for_one_that_does(
         offered += done
         return done
 
-    jobs.queue._swap = counting  # type: ignore[method-assign]
+    monkeypatch.setattr(jobs.queue, "_swap", counting)
     async with work():
         await until(lambda: offered > greet.tries)
     assert await jobs.queue.count("incomplete") == 1
