@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 AHEAD = float(sys.argv.pop(1))
-real_time, RealDatetime = time.time, datetime.datetime
+real_time, real_datetime = time.time, datetime.datetime
 
 
 class Instances(type):
@@ -16,16 +16,16 @@ class Instances(type):
 
     def __instancecheck__(cls, instance: object) -> bool:
         """Whether it is a time, by whatever class it was made."""
-        return isinstance(instance, RealDatetime)
+        return isinstance(instance, real_datetime)
 
 
-class OtherDatetime(RealDatetime, metaclass=Instances):
+class OtherDatetime(datetime.datetime, metaclass=Instances):
     """`datetime` with the other clock."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Any:
         """The time by the other clock."""
-        return RealDatetime.now(tz) + datetime.timedelta(seconds=AHEAD)
+        return real_datetime.now(tz) + datetime.timedelta(seconds=AHEAD)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ INSERT INTO saq_jobs (key, job, queue, status, scheduled) VALUES (%s, %s, %s, 'q
 ON CONFLICT (key) DO UPDATE SET job = excluded.job, status = 'queued', scheduled = 0, expire_at = NULL
 WHERE saq_jobs.status IN ('aborted', 'complete', 'failed')
 """
+HOLD = "SELECT FROM saq_jobs WHERE key = %s FOR UPDATE"
 SWAP = "UPDATE saq_jobs SET job = %s, status = %s, scheduled = %s, expire_at = %s WHERE key = %s AND job = %s"
 
 
@@ -114,6 +115,7 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
     async def _swap(self, job: Waiting, stored: bytes | str, scheduled: int = 0) -> bool:
         now = int(now_seconds())
         expires = None if job.status is Status.QUEUED else now + job.ttl
-        async with self.pool.connection() as connection:
-            values = [self.serialize(job), job.status, scheduled or now, expires, job.key, stored]
+        values = [self.serialize(job), job.status, scheduled or now, expires, job.key, stored]
+        async with self.pool.connection() as connection, connection.transaction():
+            await connection.execute(HOLD, [job.key])  # waits for SAQ, which hands a job over before it commits that
             return (await connection.execute(SWAP, values)).rowcount == 1

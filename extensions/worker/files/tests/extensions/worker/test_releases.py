@@ -1,13 +1,17 @@
 """A service and a worker of two releases: what one of them does not know waits, or is kept, and is told."""
 
+import asyncio
 from collections.abc import Callable
+from time import time
 from typing import Any
 
 import pytest
+from saq.job import Status
 
 from app.core.component import State
 from app.core.telemetry import JobFinished
 from app.extensions.worker import Call, Jobs, declaring, job, queues
+from app.extensions.worker.on_postgres import PostgresQueue
 from app.extensions.worker.running import try_again
 from tests.conftest import Start
 from tests.extensions.worker.conftest import Work, until
@@ -30,7 +34,7 @@ def _forget() -> None:
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Takes `greet` from what workers know, until the function is called."""
-    monkeypatch.setattr(queues, "ELSEWHERE", 1)
+    monkeypatch.setattr(queues, "ELSEWHERE", 2)
     known = declaring._declared.pop("greet")
 
     def learn() -> None:
@@ -49,20 +53,21 @@ async def test_a_job_that_a_worker_does_not_know_waits_for_one_that_does(
 ) -> None:
     assert jobs.queue
     await jobs.queue.enqueue(jobs.queue.waiting(greet, greet.later("ada"), key=None, scheduled=0, meta={}))
-    offered = 0
+    delays: list[float] = []
     swap = jobs.queue._swap
 
     async def counting(*arguments: Any) -> bool:
-        nonlocal offered
+        delay = arguments[2] - time()
         done = await swap(*arguments)
-        offered += done
+        delays.append(delay)
         return done
 
     monkeypatch.setattr(jobs.queue, "_swap", counting)
     async with work():
-        await until(lambda: offered > greet.tries)
+        await until(lambda: len(delays) > greet.tries)
     assert await jobs.queue.count("incomplete") == 1
     assert await jobs.queue.count("active") == 0
+    assert min(delays) > -0.5, "it is not due at once, or this worker would do nothing else"
     assert caplog.text.count("job greet is not known to this worker") == 1, "once a minute"
     assert finished == []
     unknown()
@@ -70,6 +75,22 @@ async def test_a_job_that_a_worker_does_not_know_waits_for_one_that_does(
         await until(lambda: bool(finished))
     assert [(event.outcome, event.attempts) for event in finished] == [("complete", 1)]
     assert SEEN == ["ada"]
+
+
+@pytest.mark.usefixtures("unknown")
+async def test_a_job_that_is_handed_over_before_the_commit_of_that_is_put_back_too(jobs: Jobs) -> None:
+    queue = jobs.queue
+    assert queue
+    if not isinstance(queue, PostgresQueue):
+        return  # no commits there
+    taken = queue.waiting(greet, greet.later("ada"), key=None, scheduled=0, meta={})
+    await queue.enqueue(taken)
+    async with queue.pool.connection() as connection, connection.transaction():
+        await queue._update(taken, status=Status.ACTIVE, connection=connection)
+        putting_back = asyncio.create_task(queue._put_back(taken))
+        assert await asyncio.wait([putting_back], timeout=0.5) == (set(), {putting_back})
+    await putting_back
+    assert [await queue.count("incomplete"), await queue.count("active")] == [1, 0]
 
 
 @pytest.mark.usefixtures("unknown")
