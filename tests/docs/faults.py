@@ -102,6 +102,12 @@ OF_AN_EXTENSION = {
     "worker": {
         "a worker is killed (`kill -9`)": "extensions/test_worker::"
         "test_what_a_killed_worker_was_doing_is_done_by_another_one",
+        "a worker meets a job that it does not know, as an old one does during a rollout": "extensions/test_worker::"
+        "test_a_job_that_an_older_worker_does_not_know_is_done_by_a_newer_one",
+        "a worker cannot read the arguments of a job, which another release enqueued": "worker/test_releases::"
+        "test_arguments_that_cannot_be_read_are_told_with_their_cause_and_kept",
+        "the clocks of workers differ": "extensions/test_worker::"
+        "test_each_time_of_a_schedule_begins_one_run_though_clocks_differ",
         "no worker runs": "worker/test_status::test_operators_see_what_waits_and_who_works",
         "the server of `WORKER__URL` is away, or frozen": "extensions/test_worker::"
         "test_a_frozen_server_is_said_in_time_and_used_again_when_it_goes_on",

@@ -12,6 +12,7 @@ from tests.live import postgres
 from tests.live.conftest import Run
 from tests.live.service import BOUND, Rendered, Service
 
+CLOCK = Path(__file__).parent / "another_clock.py"
 SERVERS = {"sqlite": ["redis", "worker"], "postgres": ["worker"]}
 """What is ticked on each database, and so where jobs wait: in a Redis, and in the database itself."""
 
@@ -22,11 +23,12 @@ Server = valkey.Server | postgres.Server
 class Worker:
     """The worker's process."""
 
-    def __init__(self, rendered: Rendered, log: Path, settings: dict[str, str]) -> None:
+    def __init__(self, rendered: Rendered, log: Path, settings: dict[str, str], *, ahead: float = 0) -> None:
         self.log = log
+        command = [CLOCK, str(ahead)] if ahead else ["-m", "app"]
         with log.open("a") as stream:
             self.process = subprocess.Popen(
-                [rendered.python, "-m", "app", "worker"],
+                [rendered.python, *command, "worker"],
                 cwd=rendered.root,
                 env=rendered.environment(settings),
                 stdin=subprocess.DEVNULL,
@@ -64,10 +66,10 @@ class Household:
         self.service: Service = run(rendered, **self.settings)
         self.workers: list[Worker] = []
 
-    def work(self, **settings: str) -> Worker:
-        """Start a worker."""
+    def work(self, *, ahead: float = 0, **settings: str) -> Worker:
+        """Start a worker, with a clock that is some seconds ahead."""
         log = self.directory / f"worker-{len(self.workers)}.log"
-        self.workers.append(Worker(self.rendered, log, {**self.settings, **settings}))
+        self.workers.append(Worker(self.rendered, log, {**self.settings, **settings}, ahead=ahead))
         self.workers[-1].ready()
         return self.workers[-1]
 

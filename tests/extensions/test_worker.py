@@ -143,6 +143,31 @@ def test_what_has_a_schedule_begins_by_itself_once_over_all_workers(household: H
     assert household.noted()["end ring"] <= (time.time() - started) / 2 + 1
 
 
+@pytest.mark.parametrize("ahead", [-1.2, 30])
+def test_each_time_of_a_schedule_begins_one_run_though_clocks_differ(household: Household, ahead: float) -> None:
+    started = time.time()
+    household.work(CHORES_EVERY="* * * * * */2")
+    household.work(CHORES_EVERY="* * * * * */2", ahead=ahead)
+    time.sleep(10)
+    runs, times = household.noted()["end ring"], (time.time() - started) / 2
+    assert times / 2 < runs <= times + 2  # one more may make up for the time since the last test
+
+
+def test_a_job_that_an_older_worker_does_not_know_is_done_by_a_newer_one(household: Household) -> None:
+    older = household.work(CHORES_OLDER="yes")
+    household.enqueue("new")
+    until(lambda: "job clean is not known to this worker" in older.log.read_text(), older.log.read_text())
+
+    def met() -> list[list[str]]:
+        workers = household.service.http.get("/jobs").json()["workers"]
+        return [worker["unknown"] for worker in workers if worker["process"] == older.process.pid]
+
+    until(lambda: met() == [["clean"]], household.text())
+    household.work()
+    until(lambda: household.noted()["end new"] == 1, household.text())
+    assert household.noted() == {"begin new": 1, "end new": 1}
+
+
 def test_the_queues_tables_are_none_of_the_migrations_business(household: Household) -> None:
     household.enqueue("any")
     checked = household.rendered.run("alembic", "check", settings=household.settings)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, get_type_hints
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from app.core.component import State
 
@@ -14,6 +14,10 @@ P = ParamSpec("P")
 Function = Callable[Concatenate[State, P], Awaitable[object]]
 
 _declared: dict[str, "Job[Any]"] = {}
+
+
+class ArgumentsUnreadable(ValueError):
+    """Stored arguments do not fit the function: another release has enqueued the job."""
 
 
 class Call(NamedTuple):
@@ -49,9 +53,27 @@ class Job(Generic[P]):
         return Call(self.name, {name: self._types[name].dump_python(given[name], mode="json") for name in [*given][1:]})
 
     async def run(self, state: State, arguments: Mapping[str, Any]) -> None:
-        """Run it with arguments as they were stored."""
-        read = {name: self._types[name].validate_python(value) for name, value in arguments.items()}
-        await self.function(state, **read)  # type: ignore[call-arg]  # `later` has bound them
+        """Run it with arguments as they were stored.
+
+        Raises:
+            ArgumentsUnreadable: they do not fit. The message names the arguments, and never their values.
+        """
+        try:
+            inspect.signature(self.function).bind(None, **arguments)
+        except TypeError as error:
+            raise ArgumentsUnreadable(self._misfit(str(error))) from None
+        read = {name: self._read(name, value) for name, value in arguments.items()}
+        await self.function(state, **read)  # type: ignore[call-arg]  # bound above
+
+    def _read(self, name: str, value: object) -> Any:
+        try:
+            return self._types[name].validate_python(value)
+        except ValidationError as error:
+            told = [".".join(map(str, [name, *each["loc"]])) + f": {each['msg']}" for each in error.errors()]
+            raise ArgumentsUnreadable(self._misfit("; ".join(told))) from None
+
+    def _misfit(self, cause: str) -> str:
+        return f"job {self.name} cannot read its stored arguments, did another release enqueue it? {cause}"
 
     @cached_property
     def _types(self) -> dict[str, TypeAdapter[Any]]:

@@ -9,14 +9,14 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from saq.job import Status
 
-from app.extensions.worker.queues import Queue, Waiting, patiently
+from app.extensions.worker.queues import Queue, Waiting, out_of_step
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 """Seconds that a server has to answer, and to open a connection."""
 LOOK = 2.0
-"""Seconds that the server holds a worker's question for a job; less than the time that it has to answer."""
+"""Seconds that the server holds a worker's question for a job at most; less than the time that it has to answer."""
 
 SWAP = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -24,13 +24,23 @@ redis.call('LREM', KEYS[2], 0, KEYS[1])
 redis.call('LREM', KEYS[3], 0, KEYS[1])
 if ARGV[3] == '0' then
   redis.call('SET', KEYS[1], ARGV[2])
-  redis.call('ZADD', KEYS[4], 0, KEYS[1])
-  redis.call('RPUSH', KEYS[3], KEYS[1])
+  redis.call('ZADD', KEYS[4], ARGV[4], KEYS[1])
+  if ARGV[4] == '0' then redis.call('RPUSH', KEYS[3], KEYS[1]) end
 else
   redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
   redis.call('ZREM', KEYS[4], KEYS[1])
 end
 return 1
+"""
+
+BEGIN = """
+local last = redis.call('HGET', KEYS[1], ARGV[1])
+if last and tonumber(last) >= tonumber(ARGV[2]) then return end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('ZSCORE', KEYS[3], KEYS[2]) then return end
+redis.call('SET', KEYS[2], ARGV[3])
+redis.call('ZADD', KEYS[3], 0, KEYS[2])
+redis.call('RPUSH', KEYS[4], KEYS[2])
 """
 
 
@@ -53,7 +63,7 @@ class RedisQueue(Queue, saq.queue.redis.RedisQueue):
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
         """The next job, or nothing for now."""
-        return await patiently(super().dequeue(LOOK))
+        return await self.patiently(super().dequeue(out_of_step(LOOK)))
 
     async def advise(self) -> None:
         """Warn where a restart, or a full memory, would lose jobs."""
@@ -66,13 +76,26 @@ class RedisQueue(Queue, saq.queue.redis.RedisQueue):
         if facts.get("maxmemory_policy", "noeviction") != "noeviction":
             logger.warning("the server of WORKER__URL evicts: a full one loses jobs (maxmemory-policy noeviction)")
 
+    async def clock(self) -> float:
+        """Return the time by the server's clock."""
+        seconds, micros = await self.redis.time()
+        return float(seconds + micros / 1_000_000)
+
+    async def _remember(self, job: Waiting, slot: int) -> None:
+        await self.redis.hsetnx(self.namespace("slots"), job.function, str(slot))
+
+    async def begin(self, job: Waiting, slot: int) -> None:
+        """Enqueue the run of a schedule, once for each slot."""
+        keys = [self.namespace("slots"), job.id, self._incomplete, self._queued]
+        await self.redis.eval(BEGIN, len(keys), *keys, job.function, slot, self.serialize(job))
+
     async def _held(self) -> list[tuple[Waiting, bytes]]:
         names = await self.redis.lrange(self._active, 0, -1)
         payloads = await self.redis.mget(names)
         found = [(self.deserialize(payload), payload) for payload in payloads if isinstance(payload, bytes)]
         return [(job, payload) for job, payload in found if job]
 
-    async def _swap(self, job: Waiting, stored: bytes) -> bool:
+    async def _swap(self, job: Waiting, stored: bytes | str, scheduled: int = 0) -> bool:
         keys = [job.id, self._active, self._queued, self._incomplete]
         ttl = 0 if job.status is Status.QUEUED else job.ttl
-        return bool(await self.redis.eval(SWAP, len(keys), *keys, stored, self.serialize(job), ttl))
+        return bool(await self.redis.eval(SWAP, len(keys), *keys, stored, self.serialize(job), ttl, scheduled))

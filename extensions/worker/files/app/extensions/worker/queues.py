@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import random
 import warnings
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping
-from time import monotonic
+from time import monotonic, time
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from saq.utils import now
 
 from app.core import telemetry
 from app.core.outage import Seldom
-from app.extensions.worker.declaring import Call, Job
+from app.extensions.worker.declaring import Call, Job, declared
 from app.extensions.worker.settings import WorkerSettings
 
 Waiting = saq.Job
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
 """Seconds between two looks whether the queue is back."""
+ELSEWHERE = 3
+"""Seconds after which a job that a worker did not know is offered to all of them again."""
 
 
 class OnceAMinute(logging.Filter):
@@ -48,6 +51,9 @@ class Queue(saq.Queue):
     """What it raises where its server cannot be reached."""
     heartbeat: int
     keep_failed: int
+    unknown: list[str]
+    """The kinds of jobs that this process has met and does not know."""
+    _seldom: defaultdict[str, Seldom]
     _silent: dict[str, tuple[int, float]]
     """What was held at the last look: when it was touched, and since when it has been silent."""
 
@@ -79,6 +85,48 @@ class Queue(saq.Queue):
 
     async def advise(self) -> None:
         """Warn of a server that may lose jobs."""
+
+    async def patiently(self, taking: Awaitable[Waiting | None]) -> Waiting | None:
+        """Take a job that this worker knows, or wait a little without the queue: SAQ asks again at once."""
+        try:
+            job = await taking
+            if job is None or job.function in declared():
+                return job
+            await self._put_back(job)
+        except Exception as error:  # noqa: BLE001  # told below, once a minute
+            logging.getLogger("saq").warning("the queue cannot be reached: %r", error)
+            await asyncio.sleep(PAUSE)
+        return None
+
+    async def _put_back(self, job: Waiting) -> None:
+        """Leave a job of another release to its workers. It has not been tried: SAQ counts tries later."""
+        stored = self.serialize(job)
+        job.status, job.started, job.touched = Status.QUEUED, 0, now()
+        await self._swap(job, stored, int(time()) + ELSEWHERE)
+        if job.function not in self.unknown:
+            self.unknown.append(job.function)
+        if self._seldom[job.function]():
+            logger.warning("job %s is not known to this worker: is it older than the service?", job.function)
+
+    @abstractmethod
+    async def clock(self) -> float:
+        """Return the time by the server's clock, since those of workers differ."""
+
+    async def remember(self, job: Waiting, slot: int) -> None:
+        """Note that a schedule begins after `slot`, unless it is known already. Times are in seconds since 1970."""
+        earlier = await self.job(job.key)  # releases before 0.4 enqueued the next run in advance: it is that slot's
+        await self._remember(job, max(slot, earlier.scheduled) if earlier else slot)
+
+    @abstractmethod
+    async def _remember(self, job: Waiting, slot: int) -> None:
+        """Note the slot of a schedule that has none."""
+
+    @abstractmethod
+    async def begin(self, job: Waiting, slot: int) -> None:
+        """Enqueue the run of a schedule that is due since `slot`, unless that or a later one has begun before.
+
+        While the run before waits or goes on, the slot is noted and nothing is enqueued.
+        """
 
     async def finish(
         self, job: Waiting, status: Status, *, result: Any = None, error: str | None = None, **more: Any
@@ -124,24 +172,23 @@ class Queue(saq.Queue):
         """What workers have taken, each with how it is stored."""
 
     @abstractmethod
-    async def _swap(self, job: Waiting, stored: bytes) -> bool:
-        """Store a job that is queued or ended in place of how it was stored; false if that is not so any more."""
+    async def _swap(self, job: Waiting, stored: bytes | str, scheduled: int = 0) -> bool:
+        """Store a job that is queued or ended in place of how it was stored; false if that is not so any more.
+
+        A queued one is due at the time `scheduled`, or now.
+        """
 
 
-async def patiently(taking: Awaitable[Waiting | None]) -> Waiting | None:
-    """Take a job, or wait a little where the queue cannot be reached: SAQ asks again at once."""
-    try:
-        return await taking
-    except Exception as error:  # noqa: BLE001  # told below, once a minute
-        logging.getLogger("saq").warning("the queue cannot be reached: %r", error)
-        await asyncio.sleep(PAUSE)
-        return None
+def out_of_step(seconds: float) -> float:
+    """Return a part of a time. Workers in step would offer a job that one does not know to that one again and again."""
+    return seconds * random.uniform(0.5, 1)  # noqa: S311
 
 
 def open_queue(url: str, name: str, settings: WorkerSettings) -> Queue:
     """A queue on the server of this URL. Nothing is connected yet."""
     queue = _kind(url).at(url, name)
     queue.heartbeat, queue.keep_failed, queue._silent = settings.heartbeat, settings.keep_failed, {}
+    queue.unknown, queue._seldom = [], defaultdict(Seldom)
     return queue
 
 

@@ -6,11 +6,10 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import saq
-from croniter import croniter  # type: ignore[import-untyped]
+from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyped]
 from saq.job import Status
 from saq.types import Context
 
@@ -37,21 +36,32 @@ class Worker(saq.Worker[Context]):
             concurrency=settings.concurrency,
             timers={"schedule": 1, "worker_info": 10, "sweep": max(1, settings.heartbeat // 3), "abort": NEVER},
             shutdown_grace_period_s=settings.shutdown_timeout,
-            metadata={"host": socket.gethostname(), "process": os.getpid()},
+            metadata={"host": socket.gethostname(), "process": os.getpid(), "unknown": queue.unknown},
         )
         self.queue: Queue = queue
         self.functions = {name: self._function(job) for name, job in declared().items()}
         self._state = state
         self._pulse = settings.heartbeat / 3
+        self._begun: dict[str, int] = {}
         self._busy: set[asyncio.Task[Any] | None] = set()
 
     async def schedule(self, lock: int = 1) -> None:
-        """Enqueue the next run of each job that begins by itself, and move to the queue what is due."""
-        for job in declared().values():
-            if job.every is not None:
-                due = int(croniter(job.every, datetime.now(UTC)).get_next())
-                await self.queue.enqueue(self.queue.waiting(job, job.later(), key="every", scheduled=due, meta={}))
+        """Enqueue each job that begins by itself when it is due, and move to the queue what waited for its time."""
+        schedules = [(job, job.every) for job in declared().values() if job.every is not None]
+        if schedules:
+            now = await self.queue.clock()
+            for job, every in schedules:
+                await self._begin(job, _last_time(every, now))
         await self.queue.schedule(lock)
+
+    async def _begin(self, job: Job[Any], slot: int | None) -> None:
+        if slot is None or slot == self._begun.get(job.name):
+            return
+        waiting = self.queue.waiting(job, job.later(), key="every", scheduled=0, meta={})
+        if job.name not in self._begun:
+            await self.queue.remember(waiting, slot)  # what is new begins with its next slot
+        await self.queue.begin(waiting, slot)
+        self._begun[job.name] = slot
 
     async def stop(self) -> None:
         """Take no more jobs, and wait for those that run. SAQ's own would wait for the idle ones as well."""
@@ -78,8 +88,7 @@ class Worker(saq.Worker[Context]):
         async def run(ctx: Context, /, **arguments: Any) -> None:
             mine = ctx["job"]
             try:
-                async with beating(mine, self._pulse), asyncio.timeout(job.timeout):
-                    await job.run(self._state, arguments)
+                await self._try(job, mine, arguments)
             except asyncio.CancelledError:
                 mine.attempts -= 1  # the worker stops: this was no try
                 logger.warning("job %s was interrupted, and is begun anew", job.name)
@@ -92,6 +101,23 @@ class Worker(saq.Worker[Context]):
             mine.ttl = -1  # what is done is not kept
 
         return run
+
+    async def _try(self, job: Job[Any], mine: Waiting, arguments: dict[str, Any]) -> None:
+        try:
+            async with beating(mine, self._pulse), asyncio.timeout(job.timeout):
+                await job.run(self._state, arguments)
+        except asyncio.CancelledError as error:
+            if self.event.is_set():
+                raise
+            raise RuntimeError(f"job {job.name} was cancelled by its own code") from error  # or it is tried for ever
+
+
+def _last_time(every: str, now: float) -> int | None:
+    """Return when a schedule was last due, in seconds since 1970, or None if it never is: the 30th of February."""
+    try:
+        return int(croniter(every, int(now) + 1).get_prev())
+    except CroniterBadDateError:
+        return None
 
 
 @asynccontextmanager

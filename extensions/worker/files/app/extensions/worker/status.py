@@ -12,7 +12,7 @@ from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable, promptly
 
 
 class WorkerStatus(BaseModel):
-    """One worker, and what it has done since it started. `uptime` in seconds."""
+    """One worker, and what it has done since it started. `uptime` in seconds; `unknown`: jobs that it does not know."""
 
     host: str
     process: int
@@ -21,6 +21,7 @@ class WorkerStatus(BaseModel):
     retried: int
     aborted: int
     uptime: float
+    unknown: list[str] = []  # a worker of another release may not tell
 
 
 class JobsStatus(BaseModel):

@@ -1,14 +1,16 @@
 """What `@job` makes of a function."""
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from app.core.component import State
 from app.extensions.worker import Call, job
+from app.extensions.worker.declaring import ArgumentsUnreadable
 
 
 class Line(BaseModel):
@@ -44,8 +46,19 @@ async def test_a_job_can_be_called_like_the_function_that_it_is() -> None:
 async def test_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TypeError, match="missing a required argument"):
         bill.later(7)  # type: ignore[call-arg]
-    with pytest.raises(ValidationError):
-        await bill.run({}, {"number": "seven"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
+        ({"number": "seven"}, "number: Input should be a valid integer"),
+        ({"lines": [{"sku": "a"}]}, "lines.0.price: Field required"),
+        ({"total": 1}, "unexpected keyword argument 'total'"),
+    ],
+)
+async def test_stored_arguments_that_do_not_fit_are_refused_with_the_cause(changed: dict[str, Any], cause: str) -> None:
+    with pytest.raises(ArgumentsUnreadable, match=rf"job bill cannot read its stored arguments.*{re.escape(cause)}"):
+        await bill.run({}, {**bill.later(*ARGUMENTS).arguments, **changed})
 
 
 @pytest.mark.parametrize("every", ["often", "* * *", "61 * * * *"])

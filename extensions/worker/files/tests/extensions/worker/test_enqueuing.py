@@ -1,6 +1,7 @@
 """Enqueuing: with the transaction or not at all, once for each key, and with the ids of the request."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,10 @@ from app.core import context, engine
 from app.core.component import Component, State
 from app.core.database import DatabaseDep
 from app.core.errors import Conflict
-from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, job
+from app.core.settings import Settings
+from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, WorkerSettings, job
+from app.extensions.worker.queues import open_queue
+from app.extensions.worker.settings import own_database
 from tests.conftest import Serve, Start
 from tests.extensions.worker.conftest import Work, until
 
@@ -148,6 +152,19 @@ async def test_a_job_takes_the_ids_and_the_principal_of_its_request_along(
     assert SEEN == [(7, "ada")]
     (ids,) = IDS
     assert ids == {"correlation_id": "order-0000007", "trace_id": trace}
+
+
+@pytest.mark.skipif(engine.MIGRATES_IN_BATCHES, reason="jobs cannot wait in this database")
+async def test_workers_that_start_at_once_on_an_empty_database_all_find_their_tables(
+    configured: Callable[..., Settings],
+) -> None:
+    url = own_database(configured())
+    assert url
+    queues = [open_queue(url, "one", WorkerSettings()) for _ in range(4)]
+    await asyncio.gather(*(each.connect() for each in queues))
+    assert await asyncio.gather(*(each.count("incomplete") for each in queues)) == [0] * 4
+    for each in queues:
+        await each.disconnect()
 
 
 async def test_in_tests_nothing_is_sent_and_everything_is_told(start: Start, enqueued: list[Call]) -> None:

@@ -84,6 +84,17 @@ async def test_a_try_that_takes_too_long_is_given_up(
     assert finished[0].outcome == "failed"
 
 
+async def test_a_job_that_cancels_itself_has_failed(jobs: Jobs, work: Work, finished: list[JobFinished]) -> None:
+    @job(tries=2, delay=0.01)
+    async def give_up(_: State) -> None:
+        raise asyncio.CancelledError
+
+    await jobs.enqueue(give_up.later())
+    async with work():
+        await until(lambda: bool(finished))
+    assert [(event.outcome, event.attempts) for event in finished] == [("failed", 2)]
+
+
 async def test_it_stops_when_what_runs_has_ended_and_at_once_when_nothing_does(
     jobs: Jobs, work: Work, finished: list[JobFinished]
 ) -> None:
