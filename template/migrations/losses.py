@@ -28,6 +28,7 @@ class CarefulImpl(DefaultImpl):
         self.copies: dict[Table, Table | None] = {}
         if self.live:
             event.listen(self.live, "commit", self.before_commit)
+            event.listen(self.live, "rollback", self.after_rollback)
 
     @property
     def live(self) -> Connection | None:
@@ -61,6 +62,10 @@ class CarefulImpl(DefaultImpl):
                 f"a revision with an autocommit block {' and '.join(self.losses)}: "
                 "do that in a revision of its own, so that it can be rolled back"
             )
+
+    def after_rollback(self, _: Connection) -> None:
+        """Forget what did not happen."""
+        self.losses = []
 
     def drop_table(self, table: Table, **options: Any) -> None:
         """Drop a table."""

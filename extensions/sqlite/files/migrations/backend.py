@@ -102,6 +102,11 @@ class CarefulSQLite(losses.CarefulImpl, SQLiteImpl):
         if not self._checked:
             self.check_foreign_keys("an autocommit block")
 
+    def after_rollback(self, connection: Connection) -> None:
+        """Forget what did not happen."""
+        super().after_rollback(connection)
+        self._checked = True
+
     def _check_statement(self, connection: Connection, _: Any, statement: str, *__: Any) -> None:
         """Check after each statement that may remove a key: another row could take it before the revision commits."""
         self._checked = self._checked and statement.lstrip()[:6].upper() in {"SELECT", "PRAGMA"}
