@@ -105,7 +105,10 @@ class Case:
         return found
 
     def edit(self) -> str:
-        """Change what autogenerate has written, as its author would, and add the next revision. Returns it as it was."""
+        """Change what autogenerate has written, as its author would, and add the next revision.
+
+        Returns what autogenerate has written.
+        """
         (revision,) = self.versions.glob("0002*.py")
         written = content = revision.read_text()
         if self.given["marked"]:

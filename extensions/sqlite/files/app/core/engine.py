@@ -69,7 +69,7 @@ def numbers_its_rows(table: Table, dialect: Dialect) -> bool:
         and not key.foreign_keys
         and key.type.compile(dialect) == "INTEGER"
         and table.dialect_options["sqlite"]["with_rowid"]
-        and table.kwargs.get("sqlite_autoincrement", True)
+        and dict(table.kwargs).get("sqlite_autoincrement", True)  # `get` itself gives the default of SQLAlchemy
     )
 
 
