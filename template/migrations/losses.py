@@ -84,9 +84,10 @@ class CarefulImpl(DefaultImpl):
         self.copies[table] = batch_impl.new_table
         if batch_impl.new_table is not None:
             self.copies[batch_impl.new_table] = None  # dropped if the copy fails
-        self._note_dropped(
-            table.name, table.schema, [one.name for one in table.c if one.name not in batch_impl.columns]
-        )
+        if self.live:
+            found = [one["name"] for one in sa.inspect(self.live).get_columns(table.name, schema=table.schema)]
+            copied = [name for name, transfer in batch_impl.column_transfers.items() if "expr" in transfer]
+            self._note_dropped(table.name, table.schema, [name for name in found if name not in copied])
 
     def _note_dropped(self, table: str, schema: str | None, columns: Iterable[str]) -> None:
         for column in columns:

@@ -8,6 +8,7 @@ from tests.live.migration_cases import (
     NOTE,
     TEXT,
     TIME,
+    Case,
     change,
     longer,
     noted,
@@ -36,11 +37,15 @@ IN_BLOCK = f"a revision with an autocommit block {TABLE_DROPPED}: do that in a r
 ALTERED = "revision 0002 alters values of parents.note, which becomes "
 SHORT = """op.execute("INSERT INTO parents (id, name) VALUES (9, 'x')")
     op.execute("DELETE FROM parents WHERE id = 9")"""
+AGAIN = """with op.batch_alter_table("parents") as batch:
+        batch.drop_column("note")
+        batch.add_column(sa.Column("note", sa.String(50)))"""
 MADE = 'op.execute("CREATE TABLE more (id integer)")\n    op.drop_table("more")'
 CUT = """with op.batch_alter_table("parents") as batch:
         batch.alter_column(
             "note", type_=sa.String(3), existing_type=sa.String(50), postgresql_using="left(note, 3)"
         )"""
+KIND = 'str | None] = mapped_column(Enum("first", "second", native_enum=False, create_constraint=True, name="kind"))'
 FLOAT, BIG = "float | None] = mapped_column(Float)", "int | None] = mapped_column(BigInteger)"
 CASES = {
     # Values that fit, and values that do not.
@@ -67,6 +72,7 @@ CASES = {
     # What autogenerate drops, with a word and without.
     "column-dropped": change(f"    {NOTE}\n", "", named="drops the column parents.note", refused=both(DROPPED)),
     "column-dropped-and-added": change("note:", "remark:", named=RENAMED, refused=both(DROPPED)),
+    "column-dropped-and-added-again": Case(before=FAMILY, after=FAMILY, edit={"upgrade": AGAIN}, refused=both(DROPPED)),
     "column-dropped-with-a-word": change(
         f"    {NOTE}\n", "", marked=True, lost="the revision drops the column parents.note, which has values"
     ),
@@ -97,6 +103,7 @@ CASES = {
         named="drops the constraint ck_parents_long_enough of parents",
         next=SHORT,
     ),
+    "check-of-a-type": longer(FAMILY.replace(NOTE, f"note: Mapped[{KIND}")),
     "type-narrowed": change(
         "String(200)", "String(20)", named="changes parents.name from VARCHAR(200) to VARCHAR(20), which may not hold"
     ),

@@ -56,8 +56,10 @@ def _create_table(create: CreateTable, compiler: Any, **options: Any) -> str:
     table = create.element
     table.dialect_options["sqlite"]["autoincrement"] = numbers_its_rows(table, compiler.dialect)
     sql: str = compiler.visit_create_table(create, **options)
-    name = compiler.preparer.format_constraint(table.primary_key)  # left out by SQLAlchemy; revisions may refer to it
-    return sql.replace(" PRIMARY KEY AUTOINCREMENT", f" CONSTRAINT {name} PRIMARY KEY AUTOINCREMENT") if name else sql
+    if table.primary_key.name is not None:  # left out by SQLAlchemy; a revision may refer to it
+        name = compiler.preparer.format_constraint(table.primary_key)
+        sql = sql.replace(" PRIMARY KEY AUTOINCREMENT", f" CONSTRAINT {name} PRIMARY KEY AUTOINCREMENT")
+    return sql
 
 
 def numbers_its_rows(table: Table, dialect: Dialect) -> bool:
