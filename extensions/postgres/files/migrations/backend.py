@@ -27,10 +27,10 @@ class CarefulPostgres(CarefulImpl, PostgresqlImpl):
         **options: Any,
     ) -> None:
         """Change a column."""
-        if type_ is not None and self._alters_values(
-            table_name, column_name, sa.types.to_instance(type_), schema, postgresql_using
-        ):
-            self.lose(f"alters values of {table_name}.{column_name}, which becomes {type_.compile(self.dialect)}")
+        if type_ is not None:
+            new = sa.types.to_instance(type_)
+            if self._alters_values(table_name, column_name, new, schema, postgresql_using):
+                self.lose(f"alters values of {table_name}.{column_name}, which becomes {new.compile(self.dialect)}")
         if postgresql_using is not None:
             options["postgresql_using"] = postgresql_using
         super().alter_column(table_name, column_name, type_=type_, schema=schema, **options)

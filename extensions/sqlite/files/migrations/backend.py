@@ -50,7 +50,7 @@ class CarefulSQLite(losses.CarefulImpl, SQLiteImpl):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._checked = True
+        self.checked = True
         if self.live:
             event.listen(self.live, "after_cursor_execute", self._check_statement)
 
@@ -99,17 +99,17 @@ class CarefulSQLite(losses.CarefulImpl, SQLiteImpl):
             ConfigurationInvalid: a row refers to one that does not exist.
         """
         super().before_commit(connection)
-        if not self._checked:
+        if not self.checked:
             self.check_foreign_keys("an autocommit block")
 
     def after_rollback(self, connection: Connection) -> None:
         """Forget what did not happen."""
         super().after_rollback(connection)
-        self._checked = True
+        self.checked = True
 
     def _check_statement(self, connection: Connection, _: Any, statement: str, *__: Any) -> None:
         """Check after each statement that may remove a key: another row could take it before the revision commits."""
-        self._checked = self._checked and statement.lstrip()[:6].upper() in {"SELECT", "PRAGMA"}
+        self.checked = self.checked and statement.lstrip()[:6].upper() in {"SELECT", "PRAGMA"}
         found = _REMOVES.search(statement)
         if found is None:
             return
@@ -126,7 +126,7 @@ class CarefulSQLite(losses.CarefulImpl, SQLiteImpl):
             ConfigurationInvalid: a row refers to one that does not exist. The transaction is rolled back.
         """
         broken = self.live.exec_driver_sql("PRAGMA foreign_key_check").all() if self.live else []
-        self._checked = True
+        self.checked = True
         if broken:
             table, row, parent, _ = broken[0]
             which = "a row" if row is None else f"row {row}"
@@ -143,7 +143,11 @@ def check_revision(*, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> N
     Raises:
         ConfigurationInvalid: a row refers to one that does not exist. The transaction is rolled back.
     """
-    if isinstance(ctx.impl, CarefulSQLite) and not step.is_stamp:
+    if not isinstance(ctx.impl, CarefulSQLite):
+        return
+    if step.is_stamp:
+        ctx.impl.checked = True  # nothing but the number of the revision has changed
+    else:
         ctx.impl.check_foreign_keys(f"revision {step.up_revision_id}")
 
 
