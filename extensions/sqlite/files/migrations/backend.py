@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 _OBJECTS = "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = :table AND sql IS NOT NULL ORDER BY name"
 _UNREAD = {"table": r"\b(COLLATE|ON CONFLICT)\b", "index": r"\b(COLLATE|DESC)\b"}
 """Words that Alembic does not read in the SQL of a table, and of an index on columns."""
+_CHANGES_NOTHING = re.compile(r"\s*(?:begin|pragma|select)\b", re.IGNORECASE)
 _REMOVES = re.compile(
     r"""\b(?:delete\s+from|replace\s+into|insert\s+or\s+replace\s+into|update(?:\s+or\s+\w+)?)\s+["`\[]?([^"`\]\s(]+)""",
     re.IGNORECASE,
@@ -109,7 +110,7 @@ class CarefulSQLite(losses.CarefulImpl, SQLiteImpl):
 
     def _check_statement(self, connection: Connection, _: Any, statement: str, *__: Any) -> None:
         """Check after each statement that may remove a key: another row could take it before the revision commits."""
-        self.checked = self.checked and statement.lstrip()[:6].upper() in {"SELECT", "PRAGMA"}
+        self.checked = self.checked and _CHANGES_NOTHING.match(statement) is not None
         found = _REMOVES.search(statement)
         if found is None:
             return
