@@ -21,7 +21,7 @@ from app.core.models import Base
 from app.core.service import ServiceSettings
 from app.core.settings import Settings
 from app.main import load_settings
-from migrations import backend
+from migrations import backend, losses
 
 
 def render(kind: str, item: object, _: object) -> str | Literal[False]:
@@ -38,6 +38,8 @@ def migrate(connection: Connection) -> None:
         compare_type=True,
         compare_server_default=True,
         render_item=render,
+        autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+        process_revision_directives=losses.name_losses,
         # Tables of others (a job queue's, a backup tool's) are not ours to drop.
         include_name=lambda name, kind, _: kind != "table" or name in tables,
         **backend.CONFIGURATION,

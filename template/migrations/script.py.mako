@@ -5,6 +5,9 @@ from alembic import op
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
+% for line in context.get("losses", ()):
+# ${line}
+% endfor
 
 
 def upgrade() -> None:

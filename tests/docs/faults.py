@@ -31,6 +31,8 @@ EVERY_SERVICE = {
     "test_a_background_task_that_fails_is_logged_and_the_connection_serves_on",
     "the code fails": "core/test_problems::test_an_unexpected_error_is_a_500_that_says_nothing_internal",
     "a migration fails, or is killed": "live/test_migration_rows::test_a_migration_that_is_killed_changes_nothing",
+    "a revision would lose rows or values": "live/test_migration_rows::"
+    "test_every_row_is_there_after_a_revision_and_back",
     "standard output takes no more lines": "live/test_logs::test_a_reader_that_goes_away_costs_lines_and_no_request",
     "many write at once": "live/test_outage::test_fifty_concurrent_writers_lose_nothing",
     "another process holds the file's lock": "live/test_outage::test_a_file_that_somebody_else_locks_is_a_503",

@@ -50,6 +50,8 @@ ROWS = [
 ]
 PAIR = "(id, name) VALUES (1, 'one'), (2, 'two')"
 
+FIELDS = ("before", "after", "rows", "edit", "marked", "next")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -60,6 +62,12 @@ class Case:
     rows: list[str] = field(default_factory=lambda: ROWS)
     edit: dict[str, str] = field(default_factory=dict)
     """The bodies that the author of the revision gives its functions."""
+    marked: bool = False
+    """Whether it says that it loses data."""
+    named: str = ""
+    """What `make migration` says of the revision, and its file."""
+    lost: str = ""
+    """What is said of it when it is applied."""
     next: str = ""
     """What the revision after it does, in the same run."""
     names: dict[str, str] = field(default_factory=dict)
@@ -72,13 +80,13 @@ class Case:
     def given(self, name: str, url: str) -> dict[str, Any]:
         """The case as `slices/migrator.py` reads it."""
         case = asdict(self)
-        return {"name": name, "url": url, **{key: case[key] for key in ("before", "after", "rows", "edit", "next")}}
+        return {"name": name, "url": url, **{key: case[key] for key in FIELDS}}
 
 
 def change(old: str, new: str, before: str = FAMILY, **more: Any) -> Case:
     """Models in which one thing changes."""
     assert old in before, old
-    return Case(before=before, after=before.replace(old, new), **more)
+    return Case(before=before, after=before.replace(old, new, 1 if new == CHECKED else -1), **more)
 
 
 def longer(before: str, rows: list[str] = ROWS, **more: Any) -> Case:
@@ -98,7 +106,7 @@ def referring(action: str) -> Case:
 
 def retyped(old: str, new: str, value: str, values: dict[str, str] | None = None, **refused: str) -> Case:
     """A column of another type, and the value in it."""
-    before = FAMILY.replace("note: Mapped[str | None] = mapped_column(String(50))", f"note: Mapped[{old}")
+    before = FAMILY.replace(NOTE, f"note: Mapped[{old}")
     return change(
         f"note: Mapped[{old}", f"note: Mapped[{new}", before, rows=noted(value), values=values or {}, refused=refused
     )
@@ -110,6 +118,7 @@ def renamed(old: str, new: str) -> dict[str, str]:
     return {"upgrade": call.format(old, new), "downgrade": call.format(new, old)}
 
 
+NOTE = "note: Mapped[str | None] = mapped_column(String(50))"
 TEXT, INTEGER = "str | None] = mapped_column(String(50))", "int | None]"
 TIME = "datetime | None] = mapped_column(Timestamp)"
 NOT_GUESSED = "cannot be cast automatically"

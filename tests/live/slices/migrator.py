@@ -1,6 +1,7 @@
 """Runs in a service: writes a revision by autogenerate for each case, applies it, and prints the rows before and after.
 
-Reads `{"name", "url", "before", "rows", "after", "edit", "next"}` for each case as JSON from its standard input.
+Reads `{"name", "url", "before", "rows", "after", "edit", "marked", "next"}` for each case as JSON from its standard
+input.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from sqlalchemy.pool import NullPool
 import app.main  # noqa: F401  # imported once here, and not by each command
 
 MODELS = """
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from sqlalchemy import *
 from sqlalchemy.orm import Mapped, mapped_column
@@ -81,10 +82,11 @@ class Case:
         sys.stderr.flush()
         return status if isinstance(status, int) else 1
 
-    def must(self, models: str, *arguments: str) -> None:
-        """Run a command that cannot fail."""
+    def must(self, models: str, *arguments: str) -> str:
+        """Run a command that cannot fail. Returns what it says."""
         status, said = self.alembic(models, *arguments)
         assert status == 0, said
+        return said
 
     def run(self) -> dict[str, Any]:
         """Make the tables, fill them, change the models, and go up and down again."""
@@ -92,20 +94,25 @@ class Case:
         self.must("before", "upgrade", "head")
         asyncio.run(execute(self.given["url"], self.given["rows"]))
         found: dict[str, Any] = {"before": self.rows()}
-        self.must("after", "revision", "--autogenerate", "--message", "after", "--rev-id", "0002")
-        self.edit()
+        found["wrote"] = self.must("after", "revision", "--autogenerate", "--message", "after", "--rev-id", "0002")
+        found["revision"] = self.edit()
         found["status"], found["said"] = self.alembic("after", "upgrade", "head")
         found["after"] = self.rows()
         if found["status"] == 0:
             self.must("after", "check")
-            self.must("after", "downgrade", "0001")
+            found["undid"] = self.must("after", "downgrade", "0001")
             found["back"] = self.rows()
         return found
 
-    def edit(self) -> None:
-        """Change what autogenerate has written, as its author would, and add the next revision."""
+    def edit(self) -> str:
+        """Change what autogenerate has written, as its author would, and add the next revision.
+
+        Returns what autogenerate has written.
+        """
         (revision,) = self.versions.glob("0002*.py")
-        content = revision.read_text()
+        written = content = revision.read_text()
+        if self.given["marked"]:
+            content = content.replace("\n\n\ndef upgrade", "\nloses_data = True\n\n\ndef upgrade")
         for function, body in self.given["edit"].items():
             content, changed = re.subn(
                 rf"(def {function}\(\).*\n)(?:[ \t].*\n|\n(?=[ \t]))*", rf"\1    {body}\n", content
@@ -114,6 +121,7 @@ class Case:
         revision.write_text(content)
         if self.given["next"]:
             (self.versions / "0003.py").write_text(NEXT.format(body=self.given["next"]))
+        return written
 
     def rows(self) -> dict[str, list[dict[str, str | None]]]:
         """Every row of every table."""

@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
-from sqlalchemy import BigInteger, Connection, event, make_url, text
+from sqlalchemy import BigInteger, Connection, Dialect, Table, event, make_url, text
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.schema import CreateTable
 
 from app.core.database_file import DatabaseFile
 from app.core.errors import ConfigurationInvalid
 from app.core.exact_types import EXACT_TYPES
 from app.core.faults import Fault
+from app.core.models import Base
 from app.core.pool import Gate, PoolSettings
 from app.core.settings import located
+
+logger = logging.getLogger(__name__)
 
 READING: dict[str, Any] = {"read_only": True}
 """The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
@@ -50,6 +54,31 @@ CANNOT_CONNECT = (OSError, sqlite3.Error, DBAPIError)
 @compiles(BigInteger, "sqlite")
 def _integer(*_: object, **__: object) -> str:
     return "INTEGER"  # of 64 bits; rows are numbered only in a column that is called so
+
+
+@compiles(CreateTable, "sqlite")
+def _create_table(create: CreateTable, compiler: Any, **options: Any) -> str:
+    """Create a table that never gives the id of a deleted row to another: https://www.sqlite.org/autoinc.html."""
+    table = create.element
+    table.dialect_options["sqlite"]["autoincrement"] = numbers_its_rows(table, compiler.dialect)
+    sql: str = compiler.visit_create_table(create, **options)
+    if table.primary_key.name is not None:  # left out by SQLAlchemy; a revision may refer to it
+        name = compiler.preparer.format_constraint(table.primary_key)
+        sql = sql.replace(" PRIMARY KEY AUTOINCREMENT", f" CONSTRAINT {name} PRIMARY KEY AUTOINCREMENT")
+    return sql
+
+
+def numbers_its_rows(table: Table, dialect: Dialect) -> bool:
+    """Return whether SQLite makes the ids of a table, which `sqlite_autoincrement=False` lets it use again."""
+    key = table.autoincrement_column
+    return (
+        key is not None
+        and len(table.primary_key) == 1
+        and not key.foreign_keys
+        and key.type.compile(dialect) == "INTEGER"
+        and table.dialect_options["sqlite"]["with_rowid"]
+        and dict(table.kwargs).get("sqlite_autoincrement", True)  # `get` itself gives the default of SQLAlchemy
+    )
 
 
 class DatabaseSettings(PoolSettings):
@@ -188,13 +217,21 @@ def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
 
 
 async def verify(connection: AsyncConnection) -> None:
-    """Refuse a file in which foreign keys do not hold.
+    """Refuse a file in which foreign keys do not hold, and warn of tables that use the ids of deleted rows again.
 
     Raises:
         ConfigurationInvalid: this SQLite was built without foreign keys.
     """
     if await connection.scalar(text("PRAGMA foreign_keys")) != 1:
         raise ConfigurationInvalid("this build of SQLite does not enforce foreign keys: use another one")
+    made = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%AUTOINCREMENT%'"
+    numbered = {table.name for table in Base.metadata.tables.values() if numbers_its_rows(table, connection.dialect)}
+    if reusing := sorted(numbered.intersection((await connection.execute(text(made))).scalars())):
+        logger.warning(
+            "SQLite gives the id of a deleted row to another one in %s: have a revision copy each table once, "
+            "as docs/operations.md shows",
+            ", ".join(reusing),
+        )
 
 
 async def facts(connection: AsyncConnection) -> dict[str, Any]:

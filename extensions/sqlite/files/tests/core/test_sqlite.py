@@ -7,9 +7,23 @@ import anyio.lowlevel
 import httpx2
 import pytest
 from fastapi import APIRouter
-from sqlalchemy import text, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    delete,
+    insert,
+    text,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.schema import CreateTable
 
 from app.core import engine as backend
 from app.core.database import DatabaseDep
@@ -70,6 +84,48 @@ async def test_a_build_without_foreign_keys_is_refused(engine: AsyncEngine) -> N
         with pytest.raises(ConfigurationInvalid, match="does not enforce foreign keys"):
             await backend.verify(connection)
         await raw.driver_connection.execute("PRAGMA foreign_keys=ON")
+
+
+async def test_the_id_of_a_deleted_row_is_never_used_again(start: Start, engine: AsyncEngine) -> None:
+    await start(extra=[things.component()])
+    async with engine.begin() as connection:
+        await connection.execute(delete(Thing))
+        assert (await connection.execute(insert(Thing).values(name="next"))).inserted_primary_key == (2,)
+
+
+async def test_a_table_that_uses_ids_again_is_named(engine: AsyncEngine, caplog: pytest.LogCaptureFixture) -> None:
+    async with engine.execution_options(**backend.READING).connect() as connection:
+        await backend.verify(connection)
+        assert not caplog.messages
+        await connection.execute(text("CREATE TABLE test_shelves (id INTEGER NOT NULL, PRIMARY KEY (id))"))
+        await connection.execute(text("CREATE TABLE test_of_another_program (id INTEGER PRIMARY KEY)"))
+        await backend.verify(connection)
+        await connection.execute(text("DROP TABLE test_shelves"))
+        await connection.execute(text("DROP TABLE test_of_another_program"))
+    (said,) = caplog.messages
+    assert said.startswith("SQLite gives the id of a deleted row to another one in test_shelves: ")
+
+
+def test_the_key_of_a_table_keeps_its_name() -> None:
+    for name, said in (("pk_some", "CONSTRAINT pk_some PRIMARY KEY AUTOINCREMENT"), (None, "NULL PRIMARY KEY AUTO")):
+        table = Table("some", MetaData(), Column("id", Integer), PrimaryKeyConstraint("id", name=name))
+        assert said in str(CreateTable(table).compile(dialect=sqlite.dialect()))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [Column("id", SmallInteger, primary_key=True)],
+        [Column("id", ForeignKey("test_shelves.id"), primary_key=True)],
+        [Column("id", Integer, primary_key=True), Column("more", Integer, primary_key=True)],
+        [Column("id", Integer, primary_key=True, autoincrement=False)],
+    ],
+    ids=["small", "reference", "two", "given"],
+)
+def test_a_key_that_sqlite_does_not_number_is_left_alone(columns: list[Column[int]]) -> None:
+    table = Table("some", MetaData(), *columns)
+    Table("test_shelves", table.metadata, Column("id", Integer, primary_key=True))
+    assert "AUTOINCREMENT" not in str(CreateTable(table).compile(dialect=sqlite.dialect()))
 
 
 async def test_a_write_takes_the_lock_at_its_beginning_and_a_read_takes_none(

@@ -82,7 +82,7 @@ class Jobs:
 
         Raises:
             JobsUnavailable: the queue cannot be reached, or there is none. With WORKER__URL and `within`, the end of
-                the transaction raises it: what that wrote is stored, and the job is not.
+                the transaction raises `FollowUpFailed` instead: what that wrote is stored, and the job is not.
             DatabaseUnreachable: jobs wait in the service's own database, and that does not answer.
         """
         if self.queue is None:
