@@ -114,7 +114,7 @@ class Queue(saq.Queue):
 
     async def remember(self, job: Waiting, slot: int) -> None:
         """Note that a schedule begins after `slot`, unless it is known already. Times are in seconds since 1970."""
-        earlier = await self.job(job.key)  # releases before 0.4 enqueued the next run in advance: it is that slot's
+        earlier = await self.job(job.key)  # releases before 0.3.3 enqueued the next run in advance: it is that slot's
         await self._remember(job, max(slot, earlier.scheduled) if earlier else slot)
 
     @abstractmethod
