@@ -35,6 +35,7 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
         if "__" in variable.strip("_"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("SECRETS_DIR", os.devnull)
+    monkeypatch.setenv("ENV_FILE", os.devnull)
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,8 @@ from app.core.redaction import scrub
 
 PROJECT = Path(__file__).parents[2]
 """The folder of the service. Relative paths in settings are below it, wherever the service is started from."""
-ENV_FILE = Path(os.environ.get("ENV_FILE", PROJECT / ".env"))
-"""Where the settings of this machine stand; the variable names another file."""
+ENV_FILE = PROJECT / ".env"
+"""Where the settings of this machine stand, unless the variable ENV_FILE names another file."""
 PLACEHOLDER = "change-me"
 """What `.env.example` says where a secret belongs; the service does not start with it."""
 
@@ -129,6 +129,8 @@ def load(
     Raises:
         ConfigurationInvalid: one line for each wrong, missing or unknown variable, or for a file that cannot be read.
     """
+    if env_file is ENV_FILE:
+        env_file = Path(os.environ.get("ENV_FILE", ENV_FILE))
     try:
         return _read(groups, env_file, overrides or {})
     except OSError as error:

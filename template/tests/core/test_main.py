@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -21,12 +20,11 @@ from tests.conftest import Start
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> list[uvicorn.Config]:
+def served(monkeypatch: pytest.MonkeyPatch, database_url: str) -> list[uvicorn.Config]:
     """What the server would have been started with."""
     calls: list[uvicorn.Config] = []
     monkeypatch.setattr(sys, "argv", ["app"])
     monkeypatch.setattr(Server, "run_alone", lambda server: calls.append(server.config))
-    monkeypatch.chdir(tmp_path)  # away from the .env of this desk
     monkeypatch.setenv("DATABASE__URL", database_url)
     monkeypatch.setenv("SERVER__PORT", str(free_port()))
     return calls

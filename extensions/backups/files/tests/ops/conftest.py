@@ -65,7 +65,7 @@ def notes(url: str) -> list[list[object]]:
 @pytest.fixture
 def ops(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ops:
     """Runs a command: `ops("backup", KEEP_DAILY="3")`. Its folder is `backups` below the test's own."""
-    monkeypatch.chdir(tmp_path)  # the machine's .env is not read
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, database: str = "", **settings: str) -> Said:
         given = {"DIRECTORY": str(tmp_path / "backups"), "KEY": KEY, **settings}
