@@ -26,7 +26,9 @@ from migrations import backend, losses
 
 def render(kind: str, item: object, _: object) -> str | Literal[False]:
     """Write a type of ours as the plain type below it: a revision must not change when our type does."""
-    return f"sa.{item.impl_instance!r}" if kind == "type" and isinstance(item, TypeDecorator) else False
+    if kind != "type" or not isinstance(item, TypeDecorator) or type(item).__module__.startswith("sqlalchemy."):
+        return False  # SQLAlchemy's own, such as Interval, is written as it is
+    return f"sa.{item.impl_instance!r}"
 
 
 def migrate(connection: Connection) -> None:

@@ -69,7 +69,7 @@ class CarefulImpl(DefaultImpl):
 
     def drop_table(self, table: Table, **options: Any) -> None:
         """Drop a table."""
-        if table not in self.copies and self._has_values(table.name, table.schema):
+        if table not in self.copies and self.has_values(table.name, table.schema):
             self.lose(f"drops the table {table.name}, which has rows")
         super().drop_table(table, **options)
 
@@ -91,10 +91,11 @@ class CarefulImpl(DefaultImpl):
 
     def _note_dropped(self, table: str, schema: str | None, columns: Iterable[str]) -> None:
         for column in columns:
-            if self._has_values(table, schema, column):
+            if self.has_values(table, schema, column):
                 self.lose(f"drops the column {table}.{column}, which has values")
 
-    def _has_values(self, table: str, schema: str | None, column: str | None = None) -> bool:
+    def has_values(self, table: str, schema: str | None, column: str | None = None) -> bool:
+        """Return whether a table has rows, or a column has values."""
         if self.live is None:
             return False
         found = sa.inspect(self.live)
@@ -102,9 +103,11 @@ class CarefulImpl(DefaultImpl):
             return False
         query = sa.select(sa.literal(1)).select_from(sa.table(table, schema=schema)).limit(1)
         if column is not None:
-            if column not in {one["name"] for one in found.get_columns(table, schema=schema)}:
+            names = [one["name"] for one in found.get_columns(table, schema=schema)]
+            same = [name for name in names if name.lower() == column.lower()]  # a database may take either case
+            if not same:
                 return False
-            query = query.where(sa.column(column).is_not(None))
+            query = query.where(sa.column(same[0]).is_not(None))
         return self.live.scalar(query) is not None
 
 

@@ -45,12 +45,16 @@ CUT = """with op.batch_alter_table("parents") as batch:
         batch.alter_column(
             "note", type_=sa.String(3), existing_type=sa.String(50), postgresql_using="left(note, 3)"
         )"""
+LEFT = CUT.replace("String(3)", "String(60)").replace('3)"', '1)"')
 KIND = 'str | None] = mapped_column(Enum("first", "second", native_enum=False, create_constraint=True, name="kind"))'
 FLOAT, BIG = "float | None] = mapped_column(Float)", "int | None] = mapped_column(BigInteger)"
 CASES = {
     # Values that fit, and values that do not.
     "text-to-text-that-holds-it": retyped(TEXT, TEXT.replace("50", "6"), "'longer'"),
     "text-cut-by-hand": change("String(50)", "String(3)", edit={"upgrade": CUT}, refused={"postgres": ALTERED}),
+    "text-cut-though-the-type-holds-it": change(
+        "String(50)", "String(60)", edit={"upgrade": LEFT}, refused={"postgres": ALTERED}
+    ),
     "numeric-narrowed": retyped(numeric(12, 4), numeric(10, 2), "1.2345", postgres=f"{ALTERED}NUMERIC(10, 2)"),
     "numeric-to-numeric-that-holds-it": retyped(numeric(12, 4), numeric(10, 2), "1.5", {"1.5000": "1.50"}),
     "time-to-date": retyped(TIME, "date | None]", "'2026-01-02 03:04:05'", postgres=f"{ALTERED}DATE"),

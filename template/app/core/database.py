@@ -22,10 +22,13 @@ from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavail
 from app.core.pool import Gate
 from app.core.settings import Settings
 from app.core.transactions import (
+    COMMITTED,
+    FOLLOW_UPS,
     REQUEST,
-    WROTE,
+    SAVEPOINT,
     FollowedSession,
     TransactionSession,
+    drop_since,
     emit_once_committed,
     follow,
     follow_unknown,
@@ -107,6 +110,7 @@ class Database:
             OutcomeUnknown: the connection was lost during the commit.
             FollowUpFailed: it is stored, and something that follows it failed.
         """
+        session: TransactionSession | None = None
         try:
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(self.writes)
@@ -117,12 +121,16 @@ class Database:
                     connection = await session.connection()
                 except backend.CANNOT_CONNECT as error:
                     raise DatabaseUnreachable from error
+                connection.info[SESSION] = session.info
                 if patience:
                     await stack.enter_async_context(backend.allow(connection, patience, local=True))
                 yield session
                 await to_the_end(_finish(session, stack.pop_all()))
-        except OutcomeUnknown:
-            await to_the_end(follow_unknown(session))
+        except BaseException as error:
+            if session is not None and session.info.get(COMMITTED):  # the block has committed, and failed later
+                await to_the_end(follow(session))
+            if session is not None and isinstance(error, OutcomeUnknown):
+                await to_the_end(follow_unknown(session))
             raise
 
     def _check_place(self) -> None:
@@ -199,20 +207,16 @@ def unusable(engine: AsyncEngine, error: Exception) -> ConfigurationInvalid:
 
 # Catches slips of the pen; it is no lock: a `WITH` can hide a write.
 _WRITES = re.compile(r"\s*(?:insert|update|delete|replace|merge|truncate|create|alter|drop)\b", re.IGNORECASE)
-_ONLY_READS = re.compile(r"\s*(?:begin|select|savepoint|release|rollback|set|show|pragma|explain)\b", re.IGNORECASE)
 _SETS = re.compile(r"\s*(?:set\s+(?!local\b|constraints\b|transaction\b)|pragma\s+[\w.]+\s*[=(])", re.IGNORECASE)
-ALTERED = "altered"
-"""In the `info` of a connection: its settings are no longer the pool's."""
+ALTERED, SESSION = "altered", "session"
+"""In the `info` of a connection: its settings are no longer the pool's; the `info` of the session that uses it."""
 
 
 def _observe(engine: AsyncEngine, slow: float) -> None:
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def before(connection: Any, _: Any, statement: str, __: Any, context: Any, ___: Any) -> None:
-        if connection.get_execution_options().get("read_only"):
-            if _WRITES.match(statement):
-                raise RuntimeError(f"a connection from read() does not write: use a session for {statement.split()[0]}")
-        elif not _ONLY_READS.match(statement):
-            connection.info[WROTE] = True
+        if connection.get_execution_options().get("read_only") and _WRITES.match(statement):
+            raise RuntimeError(f"a connection from read() does not write: use a session for {statement.split()[0]}")
         if _SETS.match(statement):
             connection.info[ALTERED] = True
         context.started = time.perf_counter()
@@ -227,9 +231,22 @@ def _observe(engine: AsyncEngine, slow: float) -> None:
 
     @event.listens_for(engine.sync_engine, "checkin")
     def returned(_: Any, record: Any) -> None:
-        record.info.pop(WROTE, None)  # of a transaction that was rolled back
+        record.info.pop(SESSION, None)
         if record.info.pop(ALTERED, False):
             record.invalidate()  # the next one would meet the settings that a PRAGMA or SET has left
+
+    # Savepoints of the connection itself, past the session: the last one that began ends first.
+    @event.listens_for(engine.sync_engine, "savepoint")
+    def savepoint(connection: Any, _: Any) -> None:
+        connection.info.get(SESSION, {}).setdefault(FOLLOW_UPS, []).append(SAVEPOINT)
+
+    @event.listens_for(engine.sync_engine, "release_savepoint")
+    def released(connection: Any, _: Any, __: Any) -> None:
+        drop_since(connection.info.get(SESSION, {}), SAVEPOINT, mark_alone=True)
+
+    @event.listens_for(engine.sync_engine, "rollback_savepoint")
+    def rolled_back(connection: Any, _: Any, __: Any) -> None:
+        drop_since(connection.info.get(SESSION, {}), SAVEPOINT)
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def translate(context: ExceptionContext) -> BaseException | None:

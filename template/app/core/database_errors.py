@@ -52,8 +52,6 @@ class DatabaseFailed(errors.ServiceUnavailable):
     message = "the database could not do this right now, try again"
 
 
-DATABASE_AWAY = (DatabaseBusy, DatabaseUnreachable, DatabaseFailed)
-"""Answers that say "try again"."""
 _MEANING: dict[str, type[ServiceError]] = {
     "unique": AlreadyExists,
     "foreign_key": ReferenceUnknown,

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from app.core import answers, context, errors
-from app.core.database_errors import DATABASE_AWAY, as_service_error
+from app.core.database_errors import as_service_error
 from app.core.errors import PROBLEM, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def response(error: ServiceError, path: str) -> Response:
 
 def stored_in_part() -> errors.OutcomeUnknown:
     """The answer if a request fails, or takes too long, after its first transaction has been committed."""
-    return errors.OutcomeUnknown("a part of this is stored, and the rest failed: read it before you repeat it")
+    return errors.OutcomeUnknown("a part of this may be stored, and the rest failed: read what is stored first")
 
 
 def install(app: FastAPI) -> None:
@@ -123,7 +123,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _service_error(request: Request, error: ServiceError) -> Response:
-    if isinstance(error, DATABASE_AWAY) and (known := context.current()) and known.stored:
+    if error.status == 503 and (known := context.current()) and known.stored:
         away, error = error, stored_in_part()
         error.__cause__ = away
     if error.status in {503, 504}:  # something is away, and a thousand requests a second say so: no traceback for each

@@ -98,6 +98,10 @@ def located(path: Path) -> Path:
 
 ProjectPath = Annotated[Path, AfterValidator(located)]
 """A path of a file or folder; a relative one is below the project."""
+ProjectPaths = Annotated[
+    CommaSeparated, AfterValidator(lambda paths: tuple(str(located(Path(path))) for path in paths))
+]
+"""Several of them, written `a,b,c`."""
 
 
 class Settings:

@@ -19,12 +19,14 @@ from app.core.database_errors import DatabaseUnreachable
 from app.core.errors import FollowUpFailed, OutcomeUnknown
 
 logger = logging.getLogger(__name__)
-WROTE = "wrote"
-"""In the `info` of a connection: its transaction has written."""
 REQUEST = "request"
 """In the `info` of a session: the request whose transaction it is."""
-_LIST = "follow_ups"
+FOLLOW_UPS = "follow_ups"
 """In the `info` of a session: its follow-ups. SQLAlchemy's `after_commit` also fires at a savepoint."""
+COMMITTED = "committed_follow_ups"
+"""In the `info` of a session: those whose transaction is committed."""
+SAVEPOINT = "savepoint"
+"""Marks among the follow-ups where a savepoint of the connection began."""
 Call = Callable[[], Awaitable[object]]
 
 
@@ -56,7 +58,6 @@ class TransactionSession(AsyncSession):
         for last in request.before_commit if request else ():
             await last(self)
         await self.flush()
-        wrote = (await self.connection()).info.pop(WROTE, False)
         try:
             await super().commit()
         except (DBAPIError, DatabaseUnreachable) as error:
@@ -65,8 +66,9 @@ class TransactionSession(AsyncSession):
             raise OutcomeUnknown from error
         if reason := backend.gone(cast(AsyncEngine, self.bind)):
             raise OutcomeUnknown from FileNotFoundError(reason)
-        if wrote and request:
+        if request:
             request.stored = True
+        self.info.setdefault(COMMITTED, []).extend(self.info.pop(FOLLOW_UPS, ()))
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
@@ -91,7 +93,7 @@ def once_committed(session: AsyncSession, follow: Call, *, if_unknown: Call | No
         if_unknown: what to call instead if the outcome of the commit is unknown. For what does no harm if nothing was
             stored, such as forgetting a cached value.
     """
-    session.info.setdefault(_LIST, []).append(FollowUp(follow, if_unknown))
+    session.info.setdefault(FOLLOW_UPS, []).append(FollowUp(follow, if_unknown))
 
 
 def emit_once_committed(session: AsyncSession, happened: telemetry.BusinessEvent) -> None:
@@ -112,7 +114,8 @@ async def follow(session: AsyncSession) -> None:
     Raises:
         FollowUpFailed: one of them failed. The others were called all the same.
     """
-    failures = await _call_all([follow_up.call for follow_up in _registered(session)])
+    committed = session.info.pop(COMMITTED, ())
+    failures = await _call_all([entry.call for entry in committed if isinstance(entry, FollowUp)])
     for error in failures[1:]:
         logger.error("what follows a commit failed", exc_info=error)
     if failures:
@@ -121,16 +124,12 @@ async def follow(session: AsyncSession) -> None:
 
 async def follow_unknown(session: AsyncSession) -> None:
     """Call what is to be called if the outcome of the commit is unknown."""
-    registered = _registered(session)
-    skipped = sum(follow_up.if_unknown is None for follow_up in registered)
+    registered = [entry for entry in session.info.pop(FOLLOW_UPS, ()) if isinstance(entry, FollowUp)]
+    skipped = sum(entry.if_unknown is None for entry in registered)
     if skipped:
         logger.error("the outcome of a commit is unknown: %d follow-ups were not called", skipped)
-    for error in await _call_all([follow_up.if_unknown for follow_up in registered if follow_up.if_unknown]):
+    for error in await _call_all([entry.if_unknown for entry in registered if entry.if_unknown]):
         logger.error("what follows a commit of unknown outcome failed", exc_info=error)
-
-
-def _registered(session: AsyncSession) -> list[FollowUp]:
-    return [entry for entry in session.info.pop(_LIST, ()) if isinstance(entry, FollowUp)]
 
 
 async def _call_all(calls: list[Call]) -> list[Exception]:
@@ -146,11 +145,20 @@ async def _call_all(calls: list[Call]) -> list[Exception]:
 @event.listens_for(FollowedSession, "after_transaction_create")
 def _begun(session: Session, transaction: SessionTransaction) -> None:
     if transaction.nested:
-        session.info.setdefault(_LIST, []).append(transaction)  # marks where the savepoint began
+        session.info.setdefault(FOLLOW_UPS, []).append(transaction)  # marks where the savepoint began
 
 
 @event.listens_for(FollowedSession, "after_soft_rollback")
 def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
-    entries: list[Any] = session.info.get(_LIST, [])
-    if transaction in entries:
-        del entries[entries.index(transaction) :]
+    if transaction.parent is None:
+        session.info.pop(FOLLOW_UPS, None)
+    else:
+        drop_since(session.info, transaction)
+
+
+def drop_since(info: dict[Any, Any], mark: object, *, mark_alone: bool = False) -> None:
+    """Drop the follow-ups that were registered since a savepoint began, or its mark alone if it was released."""
+    entries: list[Any] = info.get(FOLLOW_UPS, [])
+    if mark in entries:
+        start = len(entries) - 1 - entries[::-1].index(mark)
+        del entries[start : start + 1 if mark_alone else None]

@@ -132,3 +132,36 @@ async def test_a_savepoint_that_wrote_nothing_is_followed_by_nothing_either(data
             emit_once_committed(session, BusinessEvent("dropped"))
             await savepoint.rollback()
     assert names == []
+
+
+async def test_nothing_follows_a_transaction_that_its_block_rolled_back(database: Database) -> None:
+    with told() as names:
+        async with database.transaction() as session:
+            emit_once_committed(session, BusinessEvent("dropped"))
+            await session.rollback()
+            emit_once_committed(session, BusinessEvent("kept"))
+    assert names == ["kept"]
+
+
+async def test_nothing_follows_a_savepoint_of_the_connection_itself(database: Database) -> None:
+    with told() as names:
+        async with database.transaction() as session:
+            emit_once_committed(session, BusinessEvent("kept"))
+            savepoint = await (await session.connection()).begin_nested()
+            emit_once_committed(session, BusinessEvent("dropped"))
+            await savepoint.rollback()
+    assert names == ["kept"]
+
+
+async def test_what_a_block_has_committed_is_followed_though_it_fails_later(database: Database) -> None:
+    async def write() -> None:
+        async with database.transaction() as session:
+            session.add(Thing(name="second"))
+            emit_once_committed(session, BusinessEvent("kept"))
+            await session.commit()
+            emit_once_committed(session, BusinessEvent("dropped"))
+            raise Conflict
+
+    with told() as names, pytest.raises(Conflict):
+        await write()
+    assert names == ["kept"]

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -15,14 +16,18 @@ from app import __main__
 from app.core.component import Component, State, opened_in_order
 from app.core.lifecycle import Lifecycle
 from app.core.stopping import Server
-from app.main import shipped
+from app.main import GROUPS, shipped
 from tests.conftest import Start
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, database_url: str) -> list[uvicorn.Config]:
-    """What the server would have been started with."""
+def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> list[uvicorn.Config]:
+    """What the server would have been started with. Folders with a default are below the test's own."""
     calls: list[uvicorn.Config] = []
+    for known in GROUPS:
+        for name, field in known.model_fields.items():
+            if isinstance(field.default, Path):
+                monkeypatch.setenv(f"{known.group}__{name}".upper(), str(tmp_path / field.default))
     monkeypatch.setattr(sys, "argv", ["app"])
     monkeypatch.setattr(Server, "run_alone", lambda server: calls.append(server.config))
     monkeypatch.setenv("DATABASE__URL", database_url)

@@ -1,5 +1,6 @@
 """PostgreSQL: changes tables in place and checks every rule itself, but rounds what a narrower type cannot hold."""
 
+import re
 from contextlib import nullcontext
 from typing import Any
 
@@ -46,9 +47,10 @@ class CarefulPostgres(CarefulImpl, PostgresqlImpl):
         except NoSuchTableError:  # the statement itself says so
             return False
         old = next((one["type"] for one in columns if one["name"] == column), NullType())
-        text_is_read = using is not None and isinstance(old, sa.String) and not isinstance(new, sa.String)
-        if isinstance(old, NullType) or holds_all(new, old) or text_is_read:  # text may be written in many ways
+        if isinstance(old, NullType) or (using is None and holds_all(new, old)):
             return False
+        if isinstance(old, sa.String) and not isinstance(new, sa.String) and _is_cast(using, column):
+            return False  # text may be written in many ways
         before: Any = sa.column(column, old)
         after: Any = sa.literal_column(f"({using})") if using else before
         changed = sa.cast(sa.cast(after, new), old).is_distinct_from(before)
@@ -57,7 +59,16 @@ class CarefulPostgres(CarefulImpl, PostgresqlImpl):
             with nullcontext() if self.autocommits else self.live.begin_nested():
                 return self.live.scalar(query) is not None
         except DBAPIError:  # there is no way back, or the statement itself fails for the same reason
-            return False
+            return using is not None and self.has_values(table, schema, column)
+
+
+def _is_cast(using: str | None, column: str) -> bool:
+    """Return whether an expression is the column in another type, and nothing else."""
+    name = rf'\(?"?{re.escape(column)}"?\)?'
+    return (
+        re.fullmatch(rf"\s*(?:{name}\s*::[\w\s(),]+|cast\s*\(\s*{name}\s+as\b.*)", using or "", re.IGNORECASE)
+        is not None
+    )
 
 
 CONFIGURATION: dict[str, Any] = {"on_version_apply": check_revision}

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 _OBJECTS = "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = :table AND sql IS NOT NULL ORDER BY name"
 _UNREAD = {"table": r"\b(COLLATE|ON CONFLICT)\b", "index": r"\b(COLLATE|DESC)\b"}
 """Words that Alembic does not read in the SQL of a table, and of an index on columns."""
+_CHECK = re.compile(r"""(\bCONSTRAINT\s+(?:"[^"]*"|\S+)\s+)?\bCHECK\s*\(""", re.IGNORECASE)
+"""A rule of a table, and its name, without which Alembic leaves it out."""
 _CHANGES_NOTHING = re.compile(r"\s*(?:begin|pragma|select)\b", re.IGNORECASE)
 _REMOVES = re.compile(
     r"""\b(?:delete\s+from|replace\s+into|insert\s+or\s+replace\s+into|update(?:\s+or\s+\w+)?)\s+["`\[]?([^"`\]\s(]+)""",
@@ -187,8 +189,9 @@ def _warn(connection: Connection, table: Table) -> None:
     left_out = []
     for kind, name, sql in connection.execute(text(_OBJECTS), {"table": table.name}):
         if name in kept and kind in _UNREAD:  # a trigger may be called like a table
-            words = re.findall(_UNREAD[kind], sql, re.IGNORECASE)
-            left_out += [f"{word.upper()} in {kind} {name}" for word in dict.fromkeys(words)]
+            words = [word.upper() for word in re.findall(_UNREAD[kind], sql, re.IGNORECASE)]
+            words += ["CHECK without a name" for check in _CHECK.finditer(sql) if kind == "table" and not check[1]]
+            left_out += [f"{word} in {kind} {name}" for word in dict.fromkeys(words)]
         else:
             left_out.append(f"{kind} {name}")
     if left_out:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.core.service import ServiceSettings
-from app.core.settings import CommaSeparated, Group, ProjectPath
+from app.core.settings import Group, ProjectPath, ProjectPaths
 from ops.backups.sealing import Key
 
 
@@ -32,7 +32,7 @@ class BackupsSettings(Group):
 
     group: ClassVar[str] = "backups"
     directory: ProjectPath = Field(Path("var/backups"), description="The folder that backups are kept in.")
-    paths: CommaSeparated = Field((), description="Folders and files that are backed up with the database.")
+    paths: ProjectPaths = Field((), description="Folders and files that are backed up with the database.")
     key: Annotated[SecretStr | None, AfterValidator(_identity)] = Field(
         None, description="The age identity that backups are encrypted with; unset: they are not."
     )

@@ -14,8 +14,10 @@ class DatabaseFile:
     def __init__(self, url: str, *, make: bool) -> None:
         path = make_url(url).database
         self.path = Path(path) if path and path != ":memory:" else None
+        self._log = Path(f"{self.path}-wal")
         self._make = make
         self._opened: tuple[int, int] | None = None
+        self._connections = 0
 
     def open(self, arguments: list[Any], options: dict[str, Any]) -> None:
         """Change the arguments of `sqlite3.connect` so that no connection opens, or makes, another file.
@@ -40,7 +42,11 @@ class DatabaseFile:
             found = _identity(self.path)
             self._opened = self._opened or found
             if found != self._opened:
-                raise sqlite3.OperationalError(f"{self.path} has been removed or replaced: restart the service")
+                raise sqlite3.OperationalError(self._changed)
+
+    def connected(self, number: int) -> None:
+        """Count the open connections: while there is one, the write-ahead log exists."""
+        self._connections += number
 
     def gone(self) -> str | None:
         """The reason why the path is not the file that was opened, or nothing."""
@@ -49,7 +55,12 @@ class DatabaseFile:
         found = _identity(self.path)
         if self._opened is None:
             return None if found else f"{self.path} does not exist: run `make migrate`, which makes it"
-        return None if found == self._opened else f"{self.path} has been removed or replaced: restart the service"
+        logged = not self._connections or _identity(self._log) is not None
+        return None if found == self._opened and logged else self._changed
+
+    @property
+    def _changed(self) -> str:
+        return f"{self.path} or its -wal file has been removed or replaced: put it back, or restart the service"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -151,6 +151,11 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
         for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        file.connected(1)
+
+    @event.listens_for(engine.sync_engine, "close")
+    def closed(_: Any, __: Any) -> None:
+        file.connected(-1)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Float, Integer, Numeric
@@ -38,7 +38,7 @@ class ExactInteger(Integer):
                 return value
             try:
                 whole = int(value)
-                if isinstance(value, str) or whole == value:
+                if whole == value or (isinstance(value, str) and "_" not in value):
                     return whole
             except (TypeError, ValueError):
                 pass
@@ -48,26 +48,23 @@ class ExactInteger(Integer):
 
 
 class ExactNumeric(Numeric[Any]):
-    """Decimals, rounded to their scale as on every database. SQLite keeps about 15 digits: more are refused."""
+    """Decimals. SQLite keeps 15 to 17 digits: more are refused."""
 
     def bind_processor(self, dialect: Dialect) -> Processor:
         """Return the check of a value on its way to the database."""
-        read = self.result_processor(dialect, None) or float
-        unit = None if self.scale is None else Decimal(1).scaleb(-self.scale)
+        del dialect
 
         def store(value: Any) -> float | None:
             if value is None or isinstance(value, float):
                 return _number(value)
-            with localcontext(prec=1000):
-                try:
-                    exact = Decimal(value) if unit is None else Decimal(value).quantize(unit, ROUND_HALF_UP)
-                    stored = float(exact)
-                    kept = read(stored) == exact
-                except ArithmeticError:
-                    kept = False
-            if not kept:
-                raise OverflowError("SQLite cannot keep every digit of this number")
-            return stored
+            try:
+                exact = Decimal(value)
+                stored = float(exact)
+                if Decimal(str(stored)) == exact:
+                    return stored
+            except ArithmeticError:
+                pass
+            raise OverflowError("SQLite cannot keep every digit of this number")
 
         return store
 

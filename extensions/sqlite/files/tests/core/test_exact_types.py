@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, MetaData, Numeric, Table, insert, select
+from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, MetaData, Numeric, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import Database
@@ -63,7 +63,7 @@ async def stored(database: Database, column: str, value: object) -> Any:
         ("plain", Decimal("Infinity"), Decimal("Infinity")),
         ("plain", None, None),
         ("money", Decimal("9999999999.99"), Decimal("9999999999.99")),
-        ("money", Decimal("1.005"), Decimal("1.01")),
+        ("loose", Decimal("0.10"), 0.1),
         ("money", 12, Decimal("12.00")),
         ("money", 0.1 + 0.2, Decimal("0.30")),
         ("loose", 0.1 + 0.2, 0.1 + 0.2),
@@ -85,6 +85,7 @@ async def test_a_value_is_read_as_it_was_written(database: Database, column: str
     [
         ("whole", "abc"),
         ("whole", 1.5),
+        ("whole", "1_0"),
         ("whole", 2**63),
         ("whole", Decimal("1.5")),
         ("plain", Decimal("1234567890123.45678")),
@@ -109,3 +110,11 @@ async def test_a_comparison_with_any_value_finds_what_is_equal(database: Databas
     async with database.read() as connection:
         found = await connection.scalar(select(VALUES.c.whole).where(VALUES.c.whole == value))
     assert found == (7 if value in {7, "7"} else None)
+
+
+async def test_an_operand_is_not_rounded_to_the_scale_of_its_column(database: Database) -> None:
+    await stored(database, "money", Decimal("100.00"))
+    async with database.transaction() as session:
+        await session.execute(update(VALUES).values(money=VALUES.c.money * Decimal("1.055")))
+    async with database.read() as connection:
+        assert await connection.scalar(select(VALUES.c.money)) == Decimal("105.50")

@@ -47,13 +47,15 @@ def change(file: Path, kind: str, aside: Path) -> None:
         file.unlink()
     elif kind == "moved":
         file.rename(aside)
+    elif kind == "without its log":
+        Path(f"{file}-wal").unlink()
     else:
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(aside)) as copy:
             source.backup(copy)
         aside.rename(file)
 
 
-@pytest.mark.parametrize("kind", ["removed", "moved", "replaced"])
+@pytest.mark.parametrize("kind", ["removed", "moved", "replaced", "without its log"])
 async def test_a_file_that_is_no_longer_the_one_that_was_opened_takes_no_writes(
     start: Start, file: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -67,7 +69,7 @@ async def test_a_file_that_is_no_longer_the_one_that_was_opened_takes_no_writes(
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["code"] for answer in answers} == {"database_unreachable"}
     assert (await client.get("/health/ready")).status_code == 503
-    assert os.path.exists(file) == (kind == "replaced")  # noqa: ASYNC240, PTH110  # none was made
+    assert os.path.exists(file) == (kind not in {"removed", "moved"})  # noqa: ASYNC240, PTH110  # none was made
     if kind == "moved":
         change(aside, kind, file)
         assert (await client.post("/things/after")).status_code == 200

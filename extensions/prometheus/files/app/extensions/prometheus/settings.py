@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from app.core.settings import CommaSeparated, Group, Secret
+from app.core.settings import Group, ProjectPaths, Secret
 
 
 class PrometheusSettings(Group):
@@ -18,6 +18,6 @@ class PrometheusSettings(Group):
     port: int | None = Field(
         None, ge=1, le=65535, description="A port of its own for /metrics; unset: it is served with everything else."
     )
-    files: CommaSeparated = Field(
+    files: ProjectPaths = Field(
         (), description="Files in Prometheus' text format, whose metrics are served with those of the service."
     )
