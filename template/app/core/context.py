@@ -68,7 +68,7 @@ class RequestContext:
         """The span that this request is, where something records spans."""
         self.status = 0
         self.stored = False
-        """Whether a transaction of this request has been committed, so that "try again" would be the wrong advice."""
+        """Whether a transaction of this request is, or may be, committed: "try again" would be the wrong advice."""
         self.received = 0
         self.sent = 0
         self.started = time.perf_counter()

@@ -58,16 +58,19 @@ class TransactionSession(AsyncSession):
         for last in request.before_commit if request else ():
             await last(self)
         await self.flush()
+        lost: Exception | None = None
         try:
             await super().commit()
         except (DBAPIError, DatabaseUnreachable) as error:
             if isinstance(error, DBAPIError) and backend.commit_was_refused(error):
                 raise
-            raise OutcomeUnknown from error
-        if reason := backend.gone(cast(AsyncEngine, self.bind)):
-            raise OutcomeUnknown from FileNotFoundError(reason)
+            lost = error
         if request:
             request.stored = True
+        if reason := backend.gone(cast(AsyncEngine, self.bind)):
+            lost = FileNotFoundError(reason)
+        if lost is not None:
+            raise OutcomeUnknown from lost
         self.info.setdefault(COMMITTED, []).extend(self.info.pop(FOLLOW_UPS, ()))
 
 

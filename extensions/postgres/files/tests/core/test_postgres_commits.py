@@ -1,5 +1,6 @@
 """What a COMMIT of PostgreSQL may mean: stored, not stored without an error, or unknown."""
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
+from app.core import context
+from app.core.context import RequestContext
 from app.core.database import Database, emit_once_committed, once_committed
 from app.core.errors import OutcomeUnknown
 from app.core.telemetry import BusinessEvent, listening
@@ -89,6 +92,7 @@ async def test_a_connection_that_is_lost_at_the_commit_is_an_unknown_outcome(
         called.append("in any case")
 
     async def write() -> None:
+        context.enter(request)
         async with database.transaction() as session:
             session.add(Thing(name="second"))
             emit_once_committed(session, BusinessEvent("added"))
@@ -98,12 +102,14 @@ async def test_a_connection_that_is_lost_at_the_commit_is_an_unknown_outcome(
             if explicit:
                 await session.commit()
 
+    request = RequestContext()
     called: list[str] = []
     outcomes: list[str | None] = []
     with listening(BusinessEvent, lambda event: outcomes.append(event.outcome)), pytest.raises(OutcomeUnknown):
-        await write()
+        await asyncio.create_task(write())
     assert outcomes == ["unknown"]
     assert called == ["in any case"]
+    assert request.stored, "may be: whoever gives the request up from now on has to say so"
     assert await counted(database) == 1
 
 
