@@ -47,6 +47,7 @@ CUT = """with op.batch_alter_table("parents") as batch:
         )"""
 LEFT = CUT.replace("String(3)", "String(60)").replace('3)"', '1)"')
 KIND = 'str | None] = mapped_column(Enum("first", "second", native_enum=False, create_constraint=True, name="kind"))'
+TRUTH = 'bool | None] = mapped_column(Boolean(create_constraint=True, name="truth"))'
 FLOAT, BIG = "float | None] = mapped_column(Float)", "int | None] = mapped_column(BigInteger)"
 CASES = {
     # Values that fit, and values that do not.
@@ -108,6 +109,7 @@ CASES = {
         next=SHORT,
     ),
     "check-of-a-type": longer(FAMILY.replace(NOTE, f"note: Mapped[{KIND}")),
+    "check-of-a-truth": longer(FAMILY.replace(NOTE, f"note: Mapped[{TRUTH}"), rows=noted("true")),
     "type-narrowed": change(
         "String(200)", "String(20)", named="changes parents.name from VARCHAR(200) to VARCHAR(20), which may not hold"
     ),
