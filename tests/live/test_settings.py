@@ -174,12 +174,15 @@ def test_a_place_that_cannot_hold_a_file_is_one_line(command: tuple[str, ...], r
 
 
 def test_an_unmigrated_database_is_one_line_and_stays_as_it_is(base: str, rendered: Make, tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/new.db" if base == "sqlite" else None
+    new = tmp_path / "new.db"
+    url = f"sqlite+aiosqlite:///{new}" if base == "sqlite" else None
     (said,) = refused(rendered(database=base, migrated=False, url=url))
-    assert "the database is at revision none and this version of the service needs 0001: run `make migrate`" in said
     if base == "sqlite":
-        tables = sqlite3.connect(tmp_path / "new.db").execute("SELECT count(*) FROM sqlite_master").fetchone()
-        assert tables == (0,)
+        assert f"{new} does not exist: run `make migrate`, which makes it" in said
+        assert not new.exists()
+        sqlite3.connect(new).execute("CREATE TABLE others (id INTEGER)")
+        (said,) = refused(rendered(database=base, migrated=False, url=url))
+    assert "the database is at revision none and this version of the service needs 0001: run `make migrate`" in said
 
 
 def test_a_service_that_starts_elsewhere_has_its_own_settings_and_its_own_database(
