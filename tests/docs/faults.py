@@ -127,7 +127,7 @@ OF_AN_EXTENSION = {
         "the database is away": "idempotency/test_keys::test_a_503_leaves_the_key_free",
         "it goes between the commit and the keeping of the answer": "idempotency/test_store::"
         "test_an_answer_that_cannot_be_kept_is_given_all_the_same",
-        "nobody knows whether a commit was carried out (504)": "extensions/test_idempotency_outcomes::"
+        "it is unknown whether a commit was carried out (504)": "extensions/test_idempotency_outcomes::"
         "test_while_nothing_is_decided_a_repetition_waits_its_turn",
     },
     "log_files": {

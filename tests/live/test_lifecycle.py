@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -80,7 +83,7 @@ def test_a_rolling_restart_fails_no_request(rendering: Rendered, run: Run) -> No
     assert done > 50
 
 
-def test_being_killed_loses_no_committed_order(base: str, rendered: Make, run: Run) -> None:
+def test_being_killed_loses_no_committed_order(base: str, rendered: Make, run: Run, tmp_path: Path) -> None:
     rendering = rendered(database=base)
     service = run(rendering)
     placed: list[str] = []
@@ -99,6 +102,12 @@ def test_being_killed_loses_no_committed_order(base: str, rendered: Make, run: R
         os.kill(service.process.pid, signal.SIGKILL)
         for one in running:
             one.result(timeout=BOUND)
+    if base == "sqlite":  # a copy of all its files has them too, as the page says
+        file = Path(rendering.database.partition("///")[2])
+        copies = [Path(shutil.copy(path, tmp_path)) for path in file.parent.glob(f"{file.name}*")]
+        (count,) = sqlite3.connect(tmp_path / file.name).execute("SELECT count(*) FROM orders").fetchone()
+        assert len(copies) > 1
+        assert count >= len(placed)
     again = run(rendering)
     assert [where for where in placed if again.http.get(where).status_code != 200] == []
 

@@ -58,7 +58,7 @@ class Database:
         self.writes = backend.write_gate(settings) or self.reads
         self._reader = self.engine.execution_options(**backend.READING)
         self._snapshots = self.engine.execution_options(**backend.SNAPSHOT)
-        # A session that is used after its block raises, in place of a transaction that nobody commits.
+        # A session that is used after its block raises an error, in place of a transaction that is never committed.
         self._sessions = async_sessionmaker(
             self.engine,
             class_=TransactionSession,

@@ -53,7 +53,7 @@ class TransactionSession(AsyncSession):
         await to_the_end(self.finish())
 
     async def finish(self) -> None:
-        """Commit, in a task that nobody cancels."""
+        """Commit, in a task that is not cancelled."""
         request: RequestContext | None = self.info.get(REQUEST)
         for last in request.before_commit if request else ():
             await last(self)

@@ -71,7 +71,7 @@ class ExactNumeric(Numeric[Any]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:
         """Return the conversion of a value on its way from the database."""
         if self.asdecimal and self.scale is None and self.decimal_return_scale is None:
-            return _shortest  # SQLAlchemy would show ten decimals, the last ones of which nobody has written
+            return _shortest  # SQLAlchemy would show ten decimals, more than were written
         read: Processor | None = super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call]
         return read
 

@@ -21,7 +21,7 @@ SUMMARY = select(Order.id, Order.reference, Order.status, Order.replaces_id, Ord
 # Built once: a statement takes longer to build than to run.
 ORDER = SUMMARY.add_columns(Order.updated_at)
 ORDER_COLUMNS = ORDER.selected_columns.keys()
-# One statement: of two, the second may see what somebody has changed after the first.
+# One statement: of two, the second may see a change that came after the first.
 ORDER_WITH_LINES = (
     ORDER.add_columns(OrderLine.sku, OrderLine.quantity, OrderLine.unit_price)
     .outerjoin(OrderLine)

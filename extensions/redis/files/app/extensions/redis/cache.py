@@ -239,7 +239,7 @@ class Cache:
                 await self._store.forget(forgotten)
             except Away:
                 self._missed += 1
-            except BaseException:  # cancelled, and nobody can tell how far it came
+            except BaseException:  # cancelled: it is unknown how far it came
                 self._missed += 1
                 raise
 
@@ -259,7 +259,7 @@ class Cache:
                 self._caught_up = missed
 
     async def _give_back(self) -> None:
-        """Give back the locks that a frozen server may have given, and nobody waits for any more."""
+        """Give back the locks that a frozen server may have given, and that no caller waits for."""
         while self._store and self._unsure:
             await self._store.give(*self._unsure[-1])
             self._unsure.pop()
