@@ -1,5 +1,6 @@
 """A read shows one state: an order with the lines of its version, a page with its own total, while others write."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,9 @@ from tests.live.conftest import Make, Run
 from tests.live.service import BOUND, ORDERS, Service
 
 READS = 250
-"""Reads of each of the two readers: on two statements, one in ten of them was torn."""
+"""At least so many reads of each of the two readers: on two statements, one in ten of them was torn."""
+WRITES = 60
+"""The readers go on until so many writes were made meanwhile, however slow the machine is."""
 
 
 @pytest.fixture
@@ -29,17 +32,26 @@ def body(number: int) -> dict[str, Any]:
 
 def read_while(service: Service, write: Callable[[httpx2.Client], None], read: Callable[[httpx2.Client], None]) -> None:
     """Two readers read while one client writes."""
-    done = threading.Event()
+    done, enough = threading.Event(), threading.Event()
 
     def writing() -> None:
         with httpx2.Client(base_url=service.url, timeout=10) as http:
-            while not done.is_set():
-                write(http)
+            try:
+                for written in itertools.count(1):
+                    if done.is_set():
+                        return
+                    write(http)
+                    if written == WRITES:
+                        enough.set()
+            finally:
+                enough.set()
 
     def reading() -> None:
         with httpx2.Client(base_url=service.url, timeout=10) as http:
-            for _ in range(READS):
+            reads = 0
+            while reads < READS or not enough.is_set():
                 read(http)
+                reads += 1
 
     with ThreadPoolExecutor(3) as pool:
         writer = pool.submit(writing)
@@ -69,18 +81,16 @@ def test_an_order_has_the_lines_of_its_version(service: Service) -> None:
         assert found["version"] == int(found["reference"][1:])
 
     read_while(service, change, read)
-    assert state["number"] > 50
 
 
 def test_a_deleted_order_is_never_seen_without_lines_and_no_page_without_its_total(service: Service) -> None:
-    seen: dict[str, Any] = {"where": "", "deleted": 0}
+    seen = {"where": ""}
 
     def place_and_delete(http: httpx2.Client) -> None:
         placed = http.post(ORDERS, json=body(1))
         assert placed.status_code == 201, placed.text
         seen["where"] = placed.headers["location"]
         assert http.delete(placed.headers["location"], headers={"If-Match": '"1"'}).status_code == 204
-        seen["deleted"] += 1
 
     def read(http: httpx2.Client) -> None:
         found = http.get(ORDERS).json()
@@ -90,4 +100,3 @@ def test_a_deleted_order_is_never_seen_without_lines_and_no_page_without_its_tot
             assert answer.status_code == 404 or len(answer.json()["lines"]) == 2
 
     read_while(service, place_and_delete, read)
-    assert seen["deleted"] > 50
