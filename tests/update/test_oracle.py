@@ -65,7 +65,7 @@ def fewest(made: list[Answers]) -> list[Answers]:
 
 
 def cases() -> list[Any]:
-    """Return every path with every row. `make test` takes the fewest rows that have each answer, `make test-all` all."""
+    """Return every path with every row; `make test` takes the fewest rows that have each answer."""
     found = []
     for old, new in PATHS:
         made = rows(old)
