@@ -1,0 +1,211 @@
+"""PostgreSQL: everything that differs between databases."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+from pydantic import Field, field_validator
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.core.data.pool import DatabaseFault, Gate, PoolSettings, keep_fresh
+
+READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
+"""The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
+SNAPSHOT: dict[str, Any] = {"read_only": True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""The options of a connection on which all statements see one state."""
+MIGRATES_IN_BATCHES = False
+MIGRATION_LOCK = 7_302_114_501
+"""The key of the advisory lock under which migrations run: any number, the same for all replicas."""
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_FAULTS = {"23505": "unique", "23503": "foreign_key", "23502": "not_null", "23514": "check", "23P01": "unique"}
+_UNDECIDED = ("08", "57P", "40003")
+"""Ends of a COMMIT after which it is unknown whether it happened: connection, shutdown, completion unknown."""
+_UNAVAILABLE = ("08", "53", "57", "58", "40", "55P03", "25006")
+"""Connection, resources, operator, system, rollback, lock, read-only (a replica that was the primary)."""
+CANNOT_CONNECT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError)
+"""What opening a connection may raise: nobody is there, or the server takes no more."""
+
+
+class DatabaseSettings(PoolSettings):
+    """A server, and how long each wait for it may take."""
+
+    url: str = Field(
+        description="Where the database is: postgresql://host:5432/name, user:password@ before the host.", repr=False
+    )
+    connect_timeout: float = Field(1.0, gt=0, description="Seconds in which a connection has to open.")
+    statement_timeout: float = Field(1.5, gt=0, description="Seconds after which the server gives a statement up.")
+    command_timeout: float = Field(1.8, gt=0, description="Seconds after which the service gives the server up.")
+    close_timeout: float = Field(0.2, gt=0, description="Seconds in which a dead connection has to close.")
+    idle_ping: float = Field(
+        30.0, ge=0, description="Seconds after which an idle connection is tried before it is used."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _speaks_postgres(cls, url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        if scheme not in {"postgres", "postgresql", "postgresql+asyncpg"} or not rest:
+            raise ValueError("has to look like postgresql://host:5432/name, user:password@ before the host")
+        return f"postgresql+asyncpg://{rest}"
+
+
+class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that closes promptly, whose time limit can be changed, and whose COMMIT is a COMMIT."""
+
+    close_timeout = 0.2
+    _config: Any
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as asyncpg has it
+        """Close, or cut the line."""
+        await super().close(timeout=min(timeout or self.close_timeout, self.close_timeout))
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # as asyncpg has it
+        """Run a command. The driver sends BEGIN and COMMIT by this as well.
+
+        Raises:
+            InFailedSQLTransactionError: PostgreSQL rolled back at a COMMIT, without an error, because a statement of
+                the transaction had failed.
+        """
+        done: str = await super().execute(query, *args, timeout=timeout)
+        if done == "ROLLBACK" and query.startswith("COMMIT"):
+            raise asyncpg.InFailedSQLTransactionError(
+                "nothing was stored: a statement of the transaction had failed, and its error was caught; run such a "
+                "statement in `async with session.begin_nested()`"
+            )
+        return done
+
+    def allow(self, seconds: float) -> float:
+        """Give commands this many seconds from now on, and return what they had."""
+        before: float = self._config.command_timeout
+        self._config = self._config._replace(command_timeout=seconds)
+        return before
+
+
+def create(settings: DatabaseSettings) -> AsyncEngine:
+    """The engine, with a limit on every wait."""
+    connection_class = type(
+        "Connection", (PromptConnection,), {"__slots__": (), "close_timeout": settings.close_timeout}
+    )
+    engine = create_async_engine(
+        settings.url,
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_overflow,
+        pool_timeout=settings.pool_timeout,
+        pool_recycle=settings.pool_recycle,
+        hide_parameters=True,  # an error goes to the log, and what was to be stored may be a password
+        skip_autocommit_rollback=True,
+        connect_args={
+            "timeout": settings.connect_timeout,
+            "command_timeout": settings.command_timeout,
+            "connection_class": connection_class,
+            "server_settings": {
+                "application_name": "app",
+                "statement_timeout": str(int(settings.statement_timeout * 1000)),
+                "lock_timeout": str(int(settings.statement_timeout * 1000)),
+                "idle_in_transaction_session_timeout": "15000",
+            },
+        },
+    )
+    keep_fresh(
+        engine,
+        is_closed=lambda connection: connection.driver_connection.is_closed(),
+        ping=lambda connection: connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=0.5)),
+        idle=settings.idle_ping,
+    )
+    return engine
+
+
+def write_gate(settings: DatabaseSettings) -> Gate | None:
+    """Writers go through the same gate as readers."""
+    del settings
+    return None
+
+
+@asynccontextmanager
+async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> AsyncIterator[None]:
+    """Give the statements of a block this many seconds, here and on the server. `local` ends with the transaction."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, PromptConnection):
+        raise TypeError(f"create() makes no {type(driver).__name__}")
+    limit = f"statement_timeout = {int(seconds * 1000)}"
+    if local:  # by SQLAlchemy, which sends BEGIN with its first statement: before that SET LOCAL does nothing
+        await connection.exec_driver_sql(f"SET LOCAL {limit}")
+    else:
+        await driver.execute(f"SET {limit}")
+    before = driver.allow(seconds + 0.3)
+    try:
+        yield
+    finally:
+        driver.allow(before)
+        if not local and not driver.is_closed():
+            await driver.execute("RESET statement_timeout")
+
+
+def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
+    """The engine of migrations: one may take an hour, and wait as long for another replica's."""
+    hour = 3600.0
+    return create(settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1}))
+
+
+def gone(engine: AsyncEngine) -> str | None:
+    """Nothing: a server does not lose its database unnoticed."""
+    del engine
+    return None
+
+
+async def verify(connection: AsyncConnection) -> None:
+    """Nothing beyond being there."""
+    await connection.execute(text("SELECT 1"))
+
+
+async def facts(connection: AsyncConnection) -> dict[str, Any]:
+    """The server's version, for operators."""
+    return {"server": await connection.scalar(text("SHOW server_version"))}
+
+
+def commit_was_refused(error: DBAPIError) -> bool:
+    """Whether a COMMIT that ended so has stored nothing: the server itself said so."""
+    code = _code(error)
+    return bool(code) and not code.startswith(_UNDECIDED)
+
+
+def _code(error: DBAPIError) -> str:
+    cause = error.orig.__cause__ if error.orig else None
+    return str(getattr(error.orig, "sqlstate", None) or getattr(cause, "sqlstate", None) or "")
+
+
+def fault(error: DBAPIError) -> DatabaseFault | None:
+    """What PostgreSQL complains of, or nothing where the statement itself is wrong."""
+    cause = error.orig.__cause__ if error.orig else None
+    code = _code(error)
+    if code.startswith(_UNAVAILABLE):
+        return DatabaseFault("unavailable")
+    if code.startswith("22") or isinstance(cause, ValueError | OverflowError):
+        return DatabaseFault("value")
+    kind: Any = _FAULTS.get(code)
+    if kind is None:
+        return None
+    column = getattr(cause, "column_name", None)
+    return DatabaseFault(kind, constraint=getattr(cause, "constraint_name", None), columns=(column,) if column else ())
+
+
+@contextmanager
+def migration_lock(connection: Connection) -> Iterator[None]:
+    """One migration at a time, whoever starts them: an advisory lock of the session."""
+    connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
+        connection.commit()
+
+
+def prepare_place(url: str) -> None:
+    """A server makes its own place."""
+    del url

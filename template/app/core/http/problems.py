@@ -1,0 +1,201 @@
+"""Every error as RFC 9457 `application/problem+json`: raised, refused, unmatched and unexpected alike."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from http.client import responses as phrases
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from fastapi.utils import is_body_allowed_for_status_code
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from app.core import context, errors
+from app.core.database_errors import as_service_error
+from app.core.errors import PROBLEM, ServiceError
+from app.core.http import response_format
+
+logger = logging.getLogger(__name__)
+
+MOST_ERRORS = 50
+"""A body of a thousand wrong items is answered with the first fifty."""
+
+_BY_STATUS: dict[int, type[ServiceError]] = {
+    error.status: error
+    for error in (
+        errors.BadRequest,
+        errors.AuthenticationFailed,
+        errors.PermissionDenied,
+        errors.NotFound,
+        errors.MethodNotAllowed,
+        errors.RequestTimedOut,
+        errors.Conflict,
+        errors.PreconditionFailed,
+        errors.BodyTooLarge,
+        errors.UnsupportedMediaType,
+        errors.ValidationFailed,
+        errors.PreconditionRequired,
+        errors.RateLimited,
+        errors.HeadersTooLarge,
+        errors.ExternalServiceFailed,
+        errors.ServiceUnavailable,
+    )
+}
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+    code: str
+
+
+class Problem(response_format.Failure):
+    """An error, as RFC 9457 has it; `correlation_id` finds it in the log."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[FieldError]
+    correlation_id: str
+    timestamp: datetime
+
+
+class InternalError(ServiceError):
+    """Something unexpected: the log has it, under the same correlation id."""
+
+    status = 500
+    message = "something went wrong here: the log has it under this correlation id"
+
+
+def body(error: ServiceError, path: str) -> bytes:
+    """The problem document of an error, and a note of its code for the access record."""
+    request = context.current()
+    if request and not request.status:  # what was sent first is what the record tells
+        request.code = error.code
+    document = {
+        "type": f"urn:problem-type:{error.code.replace('_', '-')}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "instance": quote(path, safe="/:@!$&'()*+,;=~-._"),
+        "code": error.code,
+        "errors": error.errors,
+        "correlation_id": request.correlation_id if request else "",
+        "timestamp": datetime.now(UTC),
+        **response_format.failure(error.message, error.status),
+    }
+    if error.details:
+        document["details"] = error.details
+    return orjson.dumps(document, default=str, option=orjson.OPT_UTC_Z)
+
+
+def response(error: ServiceError, path: str) -> Response:
+    """An error as an answer."""
+    return Response(body(error, path), status_code=error.status, media_type=PROBLEM, headers=error.headers)
+
+
+def stored_in_part() -> errors.OutcomeUnknown:
+    """The answer if a request fails, or takes too long, after its first transaction has been committed."""
+    return errors.OutcomeUnknown("a part of this may be stored, and the rest failed: read what is stored first")
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of the application answered in the one format."""
+    app.exception_handler(ServiceError)(_service_error)
+    app.exception_handler(RequestValidationError)(_validation_error)
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(SQLAlchemyError)(_database_error)
+    app.exception_handler(Exception)(_unexpected)
+
+
+async def _service_error(request: Request, error: ServiceError) -> Response:
+    if error.status == 503 and (known := context.current()) and known.stored:
+        away, error = error, stored_in_part()
+        error.__cause__ = away
+    if error.status in {503, 504}:  # something is away, and a thousand requests a second say so: no traceback for each
+        logger.warning("%s: %s%s", error.code, error.message, _cause(error))
+    elif error.status >= 500:
+        logger.warning("%s: %s", error.code, error.message, exc_info=error.__cause__)
+    return response(error, request.url.path)
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what it came from, in brackets."""
+    if error.__cause__ is None:
+        return ""
+    said, _, _ = str(error.__cause__).partition("\n")
+    return f" ({said})" if said else _cause(error.__cause__) or f" ({type(error.__cause__).__name__})"
+
+
+async def _database_error(request: Request, error: SQLAlchemyError) -> Response:
+    known = as_service_error(error)
+    if known is None:
+        raise error
+    return await _service_error(request, known)
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    raise error  # the outer wrapper answers: without a handler here the answer would be text/plain
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    if not is_body_allowed_for_status_code(error.status_code):  # 204 and 304 are answers without a body, not errors
+        return Response(status_code=error.status_code, headers=error.headers)
+    known = _BY_STATUS.get(error.status_code) or _of_status(error.status_code)
+    plain = error.detail == phrases.get(error.status_code)
+    headers = dict(error.headers or {})
+    if known is errors.MethodNotAllowed:
+        headers["Allow"] = _allowed(request)
+    return response(known(None if plain else str(error.detail), headers=headers), request.url.path)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path (RFC 9110, 10.2.1): the router names those of the first route alone."""
+    path = request.scope["path"]
+    found: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path and route.methods and compile_path(route.path)[0].match(path):
+            found |= route.methods
+    return ", ".join(sorted(found))
+
+
+@cache
+def _of_status(status: int) -> type[ServiceError]:
+    """An error for a status that has no class of its own."""
+    return type(phrases.get(status, "Error").title().replace(" ", ""), (ServiceError,), {"status": status})
+
+
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
+    mistakes = error.errors()
+    if any(mistake["type"] == "json_invalid" for mistake in mistakes):
+        return response(errors.BadRequest("the body is not valid JSON", errors=_fields(mistakes)), request.url.path)
+    # FastAPI hands a body of another content type over as bytes: the complaint is then about the body as a whole.
+    if isinstance(error.body, bytes) and any(tuple(mistake["loc"]) == ("body",) for mistake in mistakes):
+        return response(errors.UnsupportedMediaType(), request.url.path)
+    return response(errors.ValidationFailed(errors=_fields(mistakes)), request.url.path)
+
+
+def _fields(mistakes: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Field by field, without the input: it may be a password."""
+    found = []
+    for mistake in list(mistakes)[:MOST_ERRORS]:
+        kind = str(mistake["type"])
+        place = ".".join(str(part)[:100] for part in mistake["loc"])
+        message = "does not name a known kind" if kind == "union_tag_invalid" else str(mistake["msg"])
+        found.append({"field": place, "message": message.removeprefix("Value error, "), "code": kind})
+    return found

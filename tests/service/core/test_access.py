@@ -1,0 +1,127 @@
+"""One record for each request."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from app.core import context
+from app.core.component import Component
+from app.core.observability.logging import copied_to
+from tests.conftest import Start
+from tests.core.conftest import Lines
+
+Record = Callable[..., Awaitable[dict[str, Any]]]
+router = APIRouter(prefix="/things")
+
+
+@router.post("/{number}")
+async def receive(number: int, body: list[int]) -> list[int]:
+    """Knows who calls."""
+    request = context.current()
+    assert request
+    request.principal = f"user {number}"
+    return body
+
+
+@router.get("/stream")
+async def stream() -> StreamingResponse:
+    """Three parts."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"part"
+
+    return StreamingResponse(parts())
+
+
+@router.get("/broken")
+async def broken() -> None:
+    """Fails."""
+    raise RuntimeError("oh")
+
+
+@pytest.fixture
+def record(start: Start, log_lines: Lines) -> Record:
+    async def send(method: str, path: str, *, settings: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        client = await start(
+            extra=[Component(name="things", routers=[router])], log={"format": "json", **(settings or {})}
+        )
+        await client.request(method, path, **more)
+        found = [line for line in log_lines() if line["logger"] == "access"]
+        assert len(found) <= 1
+        return found[0] if found else {}
+
+    return send
+
+
+async def test_a_record_says_who_asked_what_and_how_it_went(record: Record) -> None:
+    line = await record("POST", "/things/7?token=s3cr3t", json=[1, 2], headers={"X-Correlation-ID": "order-4711"})
+    assert {
+        "level": "info",
+        "event": "request",
+        "method": "POST",
+        "route": "/things/{number}",
+        "path": "/things/7",
+        "status": 200,
+        "received": 5,
+        "sent": 5,
+        "client": "127.0.0.1",
+        "principal": "user 7",
+        "correlation_id": "order-4711",
+        "version": "0.1.0",
+    }.items() <= line.items()
+    assert 0 < line["duration"] < 5
+    assert line.keys() >= {"timestamp", "process", "thread", "service", "trace_id"}
+    assert line["timestamp"].endswith("Z")
+    assert not line.keys() & {"module", "func_name", "lineno"}
+    assert "s3cr3t" not in str(line)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "route", "code"),
+    [
+        ("GET", "/nowhere", 404, "unmatched", "not_found"),
+        ("DELETE", "/things/7", 405, "/things/{number}", "method_not_allowed"),
+        ("POST", "/things/x", 422, "/things/{number}", "validation_failed"),
+        ("GET", "/things/broken", 500, "/things/broken", "internal_error"),
+    ],
+)
+async def test_a_record_of_an_error_has_its_code(
+    record: Record, method: str, path: str, status: int, route: str, code: str
+) -> None:
+    line = await record(method, path)
+    assert (line["status"], line["route"], line["code"]) == (status, route, code)
+
+
+async def test_a_body_that_is_too_large_is_recorded_as_such(record: Record) -> None:
+    line = await record("POST", "/things/7", content=b"x" * 2_000_000)
+    assert (line["status"], line["code"]) == (413, "body_too_large")
+
+
+async def test_the_parts_of_a_stream_are_counted(record: Record) -> None:
+    assert (await record("GET", "/things/stream"))["sent"] == 12
+
+
+async def test_a_slow_request_is_a_warning(record: Record) -> None:
+    line = await record("POST", "/things/7", json=[], settings={"slow_request": 1e-9, "level": "WARNING"})
+    assert (line["level"], line["event"]) == ("warning", "slow request")
+
+
+@pytest.mark.parametrize("settings", [{"access": False}, {"level": "WARNING"}, {"level": "ERROR"}])
+async def test_records_can_be_left_out(record: Record, settings: dict[str, Any]) -> None:
+    assert await record("POST", "/things/7", json=[], settings=settings) == {}
+
+
+async def test_at_a_desk_a_record_is_for_people(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    client = await start(log={"format": "console"})
+    copies: list[bytes] = []
+    with copied_to(lambda record, line: copies.append(line) if record["logger"] == "access" else None):
+        await client.get("/nowhere")
+    assert [json.loads(line)["route"] for line in copies] == ["unmatched"]
+    shown = capsys.readouterr().out
+    assert "unmatched" in shown
+    assert not shown.startswith("{")

@@ -1,0 +1,172 @@
+"""One pipe for every line, whoever writes it."""
+
+import asyncio
+import gc
+import json
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from app.core.observability.logging import LogSettings, Pipe, configure, copied_to
+from tests.core.conftest import Lines
+
+FIELDS = {"event", "level", "logger", "timestamp", "module", "func_name", "lineno", "process", "thread"}
+
+
+@pytest.fixture(autouse=True)
+def _configured() -> Iterator[None]:
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    configure(LogSettings(format="auto", level="INFO"), service="shop", version="1.2.3", production=True)
+    yield
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+
+
+def test_a_line_has_every_field(log_lines: Lines) -> None:
+    logging.getLogger("app.here").info("sold %s", "it", extra={"count": 3})
+    (line,) = log_lines()
+    assert line.keys() >= FIELDS
+    assert {"event": "sold it", "level": "info", "logger": "app.here", "count": 3}.items() <= line.items()
+    assert {"service": "shop", "version": "1.2.3", "module": "test_logging"}.items() <= line.items()
+    assert line["func_name"] == "test_a_line_has_every_field"
+    assert datetime.fromisoformat(line["timestamp"]).utcoffset() == timedelta(0)
+
+
+def test_structlog_goes_through_the_same_pipe(log_lines: Lines) -> None:
+    structlog.get_logger("app.there").warning("low", stock=1)
+    (line,) = log_lines()
+    assert line.keys() >= FIELDS
+    assert {"event": "low", "level": "warning", "logger": "app.there", "stock": 1}.items() <= line.items()
+
+
+def test_the_level_holds_for_both(log_lines: Lines) -> None:
+    logging.getLogger("quiet").debug("no")
+    structlog.get_logger("quiet").debug("no")
+    assert log_lines() == []
+
+
+def test_configuring_twice_writes_each_line_once(log_lines: Lines) -> None:
+    configure(LogSettings(), service="shop", version="1.2.3", production=True)
+    logging.getLogger("once").info("once")
+    assert len(log_lines()) == 1
+
+
+def test_a_traceback_is_one_line_without_secrets(log_lines: Lines) -> None:
+    try:
+        raise ValueError("wrong password=s3cr3t")  # noqa: TRY301  # what is logged is seen here
+    except ValueError:
+        logging.getLogger("failing").exception("no luck", extra={"headers": {"Authorization": "s3cr3t"}})
+    (line,) = log_lines()
+    assert "Traceback" in line["exception"]
+    assert "s3cr3t" not in json.dumps(line)
+
+
+def test_a_warning_is_a_line(log_lines: Lines) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)  # pytest took its place: put it back
+        logging.captureWarnings(capture=True)
+        warnings.warn("old ways", DeprecationWarning, stacklevel=1)
+    (line,) = log_lines()
+    assert "old ways" in line["event"]
+    assert line["logger"] == "py.warnings"
+
+
+def test_an_uncaught_exception_is_a_line(log_lines: Lines, capsys: pytest.CaptureFixture[str]) -> None:
+    sys.excepthook(ValueError, ValueError("token=s3cr3t"), None)
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+
+    class Unclean:
+        def __del__(self) -> None:
+            raise ValueError("in __del__")
+
+    Unclean()
+    gc.collect()
+    first, second, third = log_lines()
+    assert first["event"] == "uncaught ValueError"
+    assert "s3cr3t" not in first["exception"]
+    assert "ZeroDivisionError" in second["exception"]
+    assert "in __del__" in third["exception"]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_by_hand_is_no_error(log_lines: Lines) -> None:
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert log_lines() == []
+
+
+def test_an_error_in_a_forgotten_task_is_a_line(log_lines: Lines) -> None:
+    async def fail() -> None:
+        raise ValueError("nobody waits")
+
+    async def forget() -> None:
+        task = asyncio.create_task(fail())
+        await asyncio.sleep(0)
+        del task
+
+    asyncio.run(forget())
+    gc.collect()
+    assert any("nobody waits" in line.get("exception", "") for line in log_lines())
+
+
+@pytest.mark.parametrize("value", [2**70, "half a pair: \ud800", {("a", 1): object()}, {1, 2}, b"\xff"])
+def test_any_value_can_be_logged(log_lines: Lines, capsys: pytest.CaptureFixture[str], value: object) -> None:
+    logging.getLogger("odd").info("odd", extra={"value": value})
+    (line,) = log_lines()
+    assert (line["event"], "value" in line, capsys.readouterr().err) == ("odd", True, "")
+
+
+def test_a_line_that_cannot_be_made_is_told(
+    log_lines: Lines, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()  # where pytest listens too, and raises
+    monkeypatch.setattr(root, "handlers", [handler for handler in root.handlers if isinstance(handler, Pipe)])
+    logging.getLogger("wrong").info("%d pieces", "no number")
+    (line,) = log_lines()
+    assert "cannot be made" in line["event"]
+    assert "test_logging.py" in line["event"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stream_that_takes_nothing_costs_the_line_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, _: str) -> None:
+            raise OSError("no space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    logging.getLogger("full").info("lost")
+
+
+def test_at_a_desk_a_line_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(), service="shop", version="1.2.3", production=False)
+    try:
+        raise ValueError("password=s3cr3t")  # noqa: TRY301  # what is logged is seen here
+    except ValueError:
+        logging.getLogger("app.here").exception("sold", extra={"token": "s3cr3t"})
+    shown = capsys.readouterr().out
+    assert "sold" in shown
+    assert "Traceback" in shown
+    assert not shown.startswith("{")
+    assert "lineno" not in shown
+    assert "s3cr3t" not in shown
+
+
+@pytest.mark.parametrize("production", [True, False])
+def test_copies_of_a_line_are_json_without_secrets(capsys: pytest.CaptureFixture[str], *, production: bool) -> None:
+    configure(LogSettings(), service="shop", version="1.2.3", production=production)
+    copies: list[tuple[Mapping[str, Any], bytes]] = []
+    with copied_to(lambda record, line: copies.append((record, line))):
+        logging.getLogger("app.here").info("sold", extra={"token": "s3cr3t"})
+    logging.getLogger("app.here").info("nobody copies this")
+    ((record, line),) = copies
+    assert json.loads(line) == record
+    assert {"event": "sold", "logger": "app.here", "token": "[redacted]", "service": "shop"}.items() <= record.items()
+    assert (line.decode() in capsys.readouterr().out.splitlines()) is production
