@@ -20,7 +20,9 @@ KEYS = [
     "files",
     "scripts",
 ]
-FOLDER = {"extension.yml", "guide.md", "files"}
+FOLDER = {"extension.yml", "guide.md", "files", "tests"}
+TESTS = "test-dependencies"
+"""The libraries that only the tests of an extension need, which services do without. Most manifests have none."""
 YOURS = ("app/features/", "tests/features/", "migrations/versions/")
 
 
@@ -32,7 +34,7 @@ def paths(name: str) -> list[str]:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_says_everything(name: str) -> None:
     part = MANIFESTS[name]
-    assert set(KEYS) <= set(part) <= {*KEYS, "seed", "words", "collects", "fragments"}
+    assert set(KEYS) <= set(part) <= {*KEYS, TESTS, "seed", "words", "collects", "fragments"}
     for key in ("title", "help", "cost"):
         assert "\n" not in part[key].strip()
         assert part[key].strip()
@@ -40,13 +42,14 @@ def test_a_manifest_says_everything(name: str) -> None:
         assert set(rule) == {"any", "reason"}
     for rule in part["conflicts"]:
         assert set(rule) == {"with", "reason"}
-    for key in ("dependencies", "dev-dependencies", "files", "scripts"):
-        assert part[key] == sorted(part[key]), key
+    for key in ("dependencies", "dev-dependencies", TESTS, "files", "scripts"):
+        assert part.get(key, []) == sorted(part.get(key, [])), key
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_dependency_has_an_upper_bound(name: str) -> None:
-    for dependency in [*MANIFESTS[name]["dependencies"], *MANIFESTS[name]["dev-dependencies"]]:
+    part = MANIFESTS[name]
+    for dependency in [*part["dependencies"], *part["dev-dependencies"], *part.get(TESTS, [])]:
         assert re.fullmatch(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?>=[\d.]+(b\d+)?,<[\d.]+", dependency)
 
 
@@ -62,7 +65,7 @@ def test_a_folder_is_complete_and_each_fragment_is_used(name: str) -> None:
     assert {"extension.yml", "guide.md"} <= entries
     assert paths(name) or entries - FOLDER, "an option that adds nothing is none"
     shared = "".join(path.read_text() for path in [*texts(TEMPLATE), *texts(EXTENSIONS)] if path.suffix != ".py")
-    for fragment in entries - {"extension.yml", "files", *MANIFESTS[name].get("fragments", [])}:
+    for fragment in entries - {"extension.yml", "files", "tests", *MANIFESTS[name].get("fragments", [])}:
         assert re.search(rf'"/{re.escape(fragment)}["/]', shared), f"no shared file includes {fragment}"
 
 
@@ -133,8 +136,14 @@ def test_what_is_no_seed_is_the_templates_whole(name: str) -> None:
     assert not [path for path in paths(name) if path.startswith(YOURS)], "an update would never open them again"
 
 
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_service_has_no_test_of_the_templates(name: str) -> None:
+    shipped = {path for path in paths(name) if path.startswith("tests/") and not path.startswith("tests/features/")}
+    assert shipped <= {"tests/answers.py", "tests/database.py"}
+
+
 @pytest.mark.parametrize("name", CHOICES["extensions"])
 def test_a_capability_is_a_module_with_tests(name: str) -> None:
     assert f"app/extensions/{name}/__init__.py" in paths(name)
-    assert any(path.startswith((f"tests/extensions/{name}/", f"tests/extensions/test_{name}")) for path in paths(name))
+    assert list((EXTENSIONS / name / "tests").glob("test_*.py"))
     assert (REPOSITORY / "extensions" / name / "env").is_file(), "its settings group has a place in .env.example"

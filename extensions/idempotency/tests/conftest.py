@@ -18,6 +18,7 @@ from app.core.errors import AuthenticationFailed, BusinessRuleViolated, ServiceU
 from app.core.schema import Schema
 from app.core.telemetry import QueryFinished, listening
 from app.core.versioning import versioned
+from tests.conftest import NewDatabase
 
 router = versioned("deeds")
 FAILED: list[object] = []
@@ -153,6 +154,13 @@ async def be_in_the_way(status: int, database: DatabaseDep, late: bool = False) 
 async def read(database: DatabaseDep) -> int:
     """Keys mean nothing here."""
     return await count(database, "read")
+
+
+@pytest.fixture
+def database_url(new_database: NewDatabase) -> Iterator[str]:
+    """A database of the test's own: keys are rows, and all tests use the same ones."""
+    with new_database() as url:
+        yield url
 
 
 @pytest.fixture
