@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.live.environment import WITHOUT_COVERAGE
 from tests.releases import releases
 from tests.tree import CHOICES
 from tests.update.conftest import Made
@@ -85,7 +84,7 @@ def test_the_update_leaves_the_owners_work_as_it_was(owned: Owned) -> None:
 
 
 def test_the_owners_tests_pass(owned: Owned) -> None:
-    owned.run("-m", "pytest", "tests/features", "-q", "-p", "no:cacheprovider", *WITHOUT_COVERAGE.split())
+    owned.run("-m", "pytest", "tests/features", "-q", "-p", "no:cacheprovider")
 
 
 def test_the_owners_code_has_the_types_that_it_had(owned: Owned, types: Path) -> None:
@@ -138,6 +137,6 @@ def test_a_feature_that_imports_a_moved_module_passes_its_tests_and_names_the_ne
     change(root / "app/features/orders/__init__.py", r"\Z", "\n\nProblem = problems.Problem\n")
     commit(root)
     update(root, NOW)
-    arguments = ["tests/features/orders/test_placing.py", "-p", "no:cacheprovider", *WITHOUT_COVERAGE.split()]
+    arguments = ["tests/features/orders/test_placing.py", "-p", "no:cacheprovider"]
     printed = run(root, new_database("sqlite"), "-m", "pytest", *arguments)
     assert "DeprecationWarning: app.core.problems is now app.core.http.problems: change the import" in printed
