@@ -123,7 +123,7 @@ def event_listeners(registry: Registry) -> Iterator[tuple[type[tuple[Any, ...]],
     `counter=(name, text, labels)`, `histogram=(name, text, labels, buckets)` of the event's `duration`, and
     `gauge=(name, text, labels)` of its `level`. Labels are a mapping to the fields of the event.
     """
-    counters = {
+    counters: dict[type[tuple[Any, ...]], Any] = {
         BusinessEvent: ("business_events_total", "Business events.", {"event": "name"}),
         SecurityEvent: ("security_events_total", "Security events.", {"event": "name"}),
         **described("counter"),
@@ -131,7 +131,8 @@ def event_listeners(registry: Registry) -> Iterator[tuple[type[tuple[Any, ...]],
     queries = ("database_query_duration_seconds", "Statements that ran.", {"operation": "operation"}, MILLISECONDS)
     for event, (name, text, labels) in counters.items():
         yield event, _listener(Counter(name, text, labels, registry=registry), labels, lambda child, _: child.inc())
-    for event, (name, text, labels, buckets) in {QueryFinished: queries, **described("histogram")}.items():
+    histograms: dict[type[tuple[Any, ...]], Any] = {QueryFinished: queries, **described("histogram")}
+    for event, (name, text, labels, buckets) in histograms.items():
         timed = Histogram(name, text, labels, registry=registry, buckets=buckets)
         yield event, _listener(timed, labels, lambda child, event: child.observe(event.duration))
     for event, (name, text, labels) in described("gauge").items():
