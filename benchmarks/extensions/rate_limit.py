@@ -43,7 +43,7 @@ async def measure(directory: Path) -> dict[str, float]:
     """What is added to a request."""
     from app.extensions.rate_limit.middleware import RateLimit
     from app.extensions.rate_limit.settings import RateLimitSettings
-    from app.extensions.rate_limit.shared import Shared
+    from app.extensions.rate_limit.windows import Shared
     from tests.extensions.rate_limit.servers import Server
 
     server = Server(directory)
