@@ -193,7 +193,7 @@ class Cache:
         except Exception as error:
             if last is None or (isinstance(error, ServiceError) and error.status < 500):
                 raise
-            self._warn("%s could not be loaded, so its last value is used: %s", wanted.place.value, repr(error))
+            self._warn("%s could not be loaded, so its last value is given: %s", wanted.place.value, repr(error))
             return Loaded(last.value, last.json, "stale")
         else:
             return loaded
