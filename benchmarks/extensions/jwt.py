@@ -32,13 +32,13 @@ async def measure() -> dict[str, float]:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from fastapi import APIRouter
 
-    from app.extensions.jwt import JwtSettings, require_scope
+    from app.extensions.jwt import JwtSettings, require_scopes
     from app.extensions.jwt.verifier import SharedSecret, Verifier
 
     router = APIRouter()
 
     @router.get("/free")
-    @router.get("/token", dependencies=[require_scope("things:read")])
+    @router.get("/token", dependencies=[require_scopes("things:read")])
     async def answer() -> dict[str, str]:
         return {"answer": "pong"}
 
