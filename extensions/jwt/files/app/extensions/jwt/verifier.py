@@ -2,10 +2,10 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import jwt
 from jwt import PyJWK
@@ -22,23 +22,8 @@ _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 """Errors of malformed tokens, before pyjwt or in it."""
 
 
-class Keys(Protocol):
-    """The source of keys."""
-
-    async def find(self, kid: str | None) -> PyJWK | str | None:
-        """Return the key of this id, or None."""
-
-
-class SharedSecret:
-    """The secret that the service shares with the issuer."""
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-
-    async def find(self, kid: str | None) -> str:
-        """Return the secret for any id."""
-        del kid
-        return self._secret
+FindKey = Callable[[str | None], Awaitable[PyJWK | str | None]]
+"""Returns the key of an id, or None."""
 
 
 @lru_cache(maxsize=64)
@@ -51,9 +36,9 @@ def _kid(header: str) -> str | None:
 class Verifier:
     """Checks tokens by the settings (RFC 8725 is the list of what can go wrong)."""
 
-    def __init__(self, settings: JwtSettings, keys: Keys) -> None:
+    def __init__(self, settings: JwtSettings, find_key: FindKey) -> None:
         self._settings = settings
-        self._keys = keys
+        self._find_key = find_key
         required = ["exp", "sub", *(["iss"] if settings.issuer else []), *(["aud"] if settings.audience else [])]
         self._options: Options = {"require": required, "verify_sub": False, "enforce_minimum_key_length": True}
 
@@ -62,7 +47,7 @@ class Verifier:
         if len(token) > LONGEST:
             raise TokenRefused("too long")
         try:
-            key = await self._keys.find(_kid(token.partition(".")[0]))
+            key = await self._find_key(_kid(token.partition(".")[0]))
             if key is None:
                 raise TokenRefused("unknown key")
             claims = jwt.decode(
@@ -79,10 +64,19 @@ class Verifier:
             raise TokenRefused(type(error).__name__) from error
 
 
+def shared_secret(secret: str) -> FindKey:
+    """Return the secret as the key of any id."""
+
+    async def find(_: str | None) -> str:
+        return secret
+
+    return find
+
+
 def trusting(settings: JwtSettings) -> Component:
     """Return the component."""
     if settings.secret:
-        verifier = Verifier(settings, SharedSecret(settings.secret.get_secret_value()))
+        verifier = Verifier(settings, shared_secret(settings.secret.get_secret_value()))
 
         @asynccontextmanager
         async def nothing_to_fetch(_: State) -> AsyncIterator[State]:
@@ -94,7 +88,7 @@ def trusting(settings: JwtSettings) -> Component:
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
         async with keys.kept_fresh():
-            yield {"jwt": Verifier(settings, keys)}
+            yield {"jwt": Verifier(settings, keys.find)}
 
     async def probe(_: State) -> Mapping[str, Any]:
         if keys.failed:

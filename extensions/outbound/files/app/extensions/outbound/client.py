@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import wraps
+from functools import partialmethod, wraps
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from inspect import iscoroutinefunction
 from threading import Lock
@@ -85,25 +85,11 @@ class Client:
             repeatable = method in IDEMPOTENT and not once
         return await self.guard.call(made, method=method, repeatable=repeatable, judge=judge)
 
-    async def get(self, url: str, **rest: Any) -> httpx2.Response:
-        """Send a GET request."""
-        return await self.request("GET", url, **rest)
-
-    async def post(self, url: str, **rest: Any) -> httpx2.Response:
-        """Send a POST request."""
-        return await self.request("POST", url, **rest)
-
-    async def put(self, url: str, **rest: Any) -> httpx2.Response:
-        """Send a PUT request."""
-        return await self.request("PUT", url, **rest)
-
-    async def patch(self, url: str, **rest: Any) -> httpx2.Response:
-        """Send a PATCH request."""
-        return await self.request("PATCH", url, **rest)
-
-    async def delete(self, url: str, **rest: Any) -> httpx2.Response:
-        """Send a DELETE request."""
-        return await self.request("DELETE", url, **rest)
+    get = partialmethod(request, "GET")
+    post = partialmethod(request, "POST")
+    put = partialmethod(request, "PUT")
+    patch = partialmethod(request, "PATCH")
+    delete = partialmethod(request, "DELETE")
 
 
 def judge(error: Exception) -> Failure | None:

@@ -12,29 +12,9 @@ from app.core.telemetry import describe
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-class Policy(BaseModel):
-    """The rules for calls to one service. Times in seconds."""
+class Limits(BaseModel):
+    """The limits of calls."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
-    timeout: float = Field(5.0, gt=0)
-    connect_timeout: float = Field(2.0, gt=0)
-    deadline: float = Field(10.0, gt=0)
-    attempts: int = Field(3, ge=1, le=10)
-    backoff: float = Field(0.1, ge=0)
-    backoff_limit: float = Field(2.0, ge=0)
-    failures: int = Field(5, ge=1)
-    successes: int = Field(2, ge=1)
-    recovery: float = Field(10.0, gt=0)
-    concurrency: int = Field(50, ge=1)
-    patience: float = Field(0.5, ge=0)
-
-
-class OutboundSettings(Group):
-    """The rules for every service that has no setting of its own."""
-
-    group: ClassVar[str] = "outbound"
     timeout: float = Field(5.0, gt=0, description="Seconds that one attempt may take.")
     connect_timeout: float = Field(2.0, gt=0, description="Seconds of it that connecting may take.")
     deadline: float = Field(10.0, gt=0, description="Seconds that a call may take with all attempts and waits.")
@@ -48,6 +28,20 @@ class OutboundSettings(Group):
     recovery: float = Field(10.0, gt=0, description="Seconds until an open circuit breaker lets one call try.")
     concurrency: int = Field(50, ge=1, description="Calls to one service at the same time.")
     patience: float = Field(0.5, ge=0, description="Seconds that a call waits while there are so many.")
+
+
+class Policy(Limits):
+    """The rules for calls to one service."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+
+
+class OutboundSettings(Limits, Group):
+    """The rules for every service that has no setting of its own."""
+
+    group: ClassVar[str] = "outbound"
     services: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict,
         description="The settings of one service, and its address: `OUTBOUND__SERVICES__BILLING__URL`.",
@@ -76,7 +70,7 @@ class OutboundSettings(Group):
 
     @property
     def _defaults(self) -> dict[str, Any]:
-        return self.model_dump(include=set(Policy.model_fields))
+        return self.model_dump(include=set(Limits.model_fields))
 
     def policy(self, service: str) -> Policy:
         """Return the rules for calls to a service."""

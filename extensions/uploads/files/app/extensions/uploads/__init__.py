@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
@@ -10,7 +11,10 @@ from app.core.settings import Settings
 from app.extensions.uploads.checks import UploadsSettings
 from app.extensions.uploads.receiving import Batch, FileResult, Uploads, UploadsDep
 from app.extensions.uploads.routes import routes
-from app.extensions.uploads.storage import Directory, Record, Storage
+from app.extensions.uploads.storage import Directory, Record
+
+if TYPE_CHECKING:
+    from app.extensions.uploads.bucket import Bucket
 
 __all__ = ["Batch", "FileResult", "Record", "Uploads", "UploadsDep", "UploadsSettings", "component", "routes"]
 
@@ -31,7 +35,7 @@ def component(settings: Settings) -> Component:
     return Component(name="uploads", lifespan=lifespan, checks=[check])
 
 
-def _storage(settings: UploadsSettings) -> Storage:
+def _storage(settings: UploadsSettings) -> "Directory | Bucket":
     if not settings.bucket:
         return Directory(settings.directory)
     from app.extensions.uploads.bucket import Bucket  # its client is slow to import

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -24,7 +24,10 @@ from app.extensions.uploads.checks import (
     new_id,
 )
 from app.extensions.uploads.forms import Form, Part
-from app.extensions.uploads.storage import Record, Storage, logger
+from app.extensions.uploads.storage import Directory, Record, logger
+
+if TYPE_CHECKING:
+    from app.extensions.uploads.bucket import Bucket
 
 
 class FileResult(Schema):
@@ -57,7 +60,7 @@ class Batch(Schema):
 class Uploads:
     """Receives, finds and deletes files."""
 
-    def __init__(self, settings: UploadsSettings, storage: Storage) -> None:
+    def __init__(self, settings: UploadsSettings, storage: "Directory | Bucket") -> None:
         self.settings = settings
         self.storage = storage
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, TypeVar
 
 from anyio import to_thread
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from app.extensions.uploads.checks import UploadNotFound, checked_id, of_disk
 BLOCK = 262_144
 """Bytes of one write or read."""
 
+DATA, RECORD, UNFINISHED = "data", "record.json", ".part"
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -99,25 +100,6 @@ class Draft:
         raise NotImplementedError
 
 
-class Storage(Protocol):
-    """A storage of files."""
-
-    async def draft(self, upload_id: str) -> Draft:
-        """Begin a file."""
-
-    async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """Return a file of a collection with its content, or raise `UploadNotFound`."""
-
-    async def delete(self, collection: str, upload_id: str) -> None:
-        """Remove a file, if it exists. Raise `UploadNotFound` if it belongs to another collection."""
-
-    async def probe(self) -> Mapping[str, Any]:
-        """Return facts for operators, or raise an error if nothing can be stored."""
-
-
-DATA, RECORD, UNFINISHED = "data", "record.json", ".part"
-
-
 class DirectoryDraft(Draft):
     """A folder that gets its final name when it is whole. Its writer holds a lock on it."""
 
@@ -150,7 +132,7 @@ class DirectoryDraft(Draft):
 
 
 class Directory:
-    """A directory with a folder for each file, which holds its content and its record."""
+    """A directory with a folder for each file: its content and its record. `Bucket` has the same methods."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
