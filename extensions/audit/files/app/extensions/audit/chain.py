@@ -105,8 +105,8 @@ class Chain:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
             try:
                 noted = read_head(head_file)
-                stands, missed = self._unnoted or (noted, noted)
-                size, head = self._end(descriptor, missed if noted == stands else noted)
+                outdated, missed = self._unnoted or (noted, noted)
+                size, head = self._end(descriptor, missed if noted == outdated else noted)
                 data, head = chained(records, head, self._key)
                 try:
                     _write(descriptor, data)
