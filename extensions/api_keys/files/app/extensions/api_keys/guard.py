@@ -66,5 +66,7 @@ def require_scopes(*scopes: str) -> Any:
 
 def require(*scopes: str) -> Any:
     """Do the same under the name of releases up to 0.3, which works until 0.6."""
-    warnings.warn("require is now require_scopes: change the name", DeprecationWarning, stacklevel=2)
+    warnings.warn(
+        "app.extensions.api_keys.require is now require_scopes: change the name", DeprecationWarning, stacklevel=2
+    )
     return require_scopes(*scopes)
