@@ -79,9 +79,7 @@ def measure(databases: tuple[str, ...] = ("sqlite", "postgres")) -> Measured:
     """Interleaved rounds, and the median of each."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
         server = stack.enter_context(postgres.serve()) if "postgres" in databases else None
-        return {
-            name: _measure(name, Path(folder), server.database if server else None, stack) for name in databases
-        }
+        return {name: _measure(name, Path(folder), server.database if server else None, stack) for name in databases}
 
 
 def _urls(name: str, folder: Path, database: object) -> Iterator[str]:

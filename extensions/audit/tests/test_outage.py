@@ -13,7 +13,7 @@ import pytest
 
 from app.core.settings import Settings
 from app.core.telemetry import SecurityEvent, emit
-from app.extensions.audit.verify import verify
+from app.extensions.audit.__main__ import verify
 from app.main import create_app, shipped
 from tests.conftest import Opened, Start
 from tests.extensions.audit.conftest import EVENTS

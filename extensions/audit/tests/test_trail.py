@@ -12,8 +12,8 @@ import pytest
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
 from app.core.telemetry import BusinessEvent, SecurityEvent, emit
-from app.extensions.audit.records import START
-from app.extensions.audit.verify import verify
+from app.extensions.audit.__main__ import verify
+from app.extensions.audit.chain import START
 from app.main import create_app, shipped
 from tests.conftest import Opened, Start
 from tests.extensions.audit.conftest import EVENTS, KEY

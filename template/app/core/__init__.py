@@ -23,7 +23,6 @@ MOVED = {
     "limits": "http.limits",
     "logging": "observability.logging",
     "migrations": "data.migrations",
-    "outage": "data.outage",
     "outer": "http.request_middleware",
     "pool": "data.pool",
     "problems": "http.problems",

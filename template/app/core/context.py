@@ -11,14 +11,12 @@ from typing import Any
 _CORRELATION_ID = re.compile(rb"[A-Za-z0-9._\-]{8,64}")
 # https://www.w3.org/TR/trace-context/#traceparent-header: version ff and all-zero ids are invalid.
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-Around = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 class RequestContext:
     """One request, from its first byte to its access record."""
 
     __slots__ = (
-        "around",
         "before_commit",
         "body_limit",
         "body_seconds",
@@ -50,8 +48,6 @@ class RequestContext:
         """Bytes. A route that takes more raises it, in a dependency, before it reads the body itself."""
         self.body_seconds = body_seconds
         """Seconds in which the body has to arrive. A route that takes more of it raises this as well."""
-        self.around: Around | None = None
-        """Stands around the endpoint of an unsafe method: behind all dependencies, and so behind authentication."""
         self.before_commit: list[Callable[[Any], Awaitable[None]]] = []
         """Called with the session of each transaction, as its last statements."""
         self.headers: list[tuple[bytes, bytes]] = []

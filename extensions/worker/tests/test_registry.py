@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from app.core.component import State
 from app.extensions.worker import Call, job
-from app.extensions.worker.declaring import ArgumentsUnreadable
+from app.extensions.worker.registry import ArgumentsUnreadable
 
 
 class Line(BaseModel):
@@ -63,7 +63,7 @@ async def test_stored_arguments_that_do_not_fit_are_refused_with_the_cause(chang
 
 @pytest.mark.parametrize("every", ["often", "* * *", "61 * * * *"])
 def test_a_schedule_that_is_none_is_refused(every: str) -> None:
-    with pytest.raises(ValueError, match=r"job clean: .* is no schedule"):
+    with pytest.raises(ValueError, match=r"job clean: .* is not a schedule"):
 
         @job(every=every)
         async def clean(state: State) -> None: ...

@@ -1,5 +1,6 @@
-"""Processes: one counts in memory; several count into files of one folder, and whichever is asked reads them all."""
+"""The registries: one process counts in memory; several count into files of one folder, and one of them reads all."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -7,42 +8,44 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+logger = logging.getLogger(__name__)
 Registries = tuple[CollectorRegistry, CollectorRegistry | None]
-"""The one that is read, and the one that metrics are made in."""
+"""The registry that is read, and the one that metrics are created in."""
 
 
 def alone() -> Registries:
-    """For a process that is the only one."""
+    """Return the registries of a single process."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry, registry
 
 
 def share(folder: Path) -> Registries:
-    """For one of several: what it counts stands in `folder`. To be called before the first metric is made.
+    """Return the registries of one of several processes. Call it before the first metric is created.
 
     https://prometheus.github.io/client_python/multiprocess/
     """
     folder.mkdir(exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    # The library looks at the variable when it is imported, which a feature may have done before this.
+    # The library reads the variable when it is imported, which a feature may have done earlier.
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
-    registry.register(Processes(folder))  # first, so that the gauges of the dead are gone when the files are read
+    registry.register(Processes(folder))  # first: it removes the gauges of dead processes before the files are read
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     return registry, None
 
 
 class Processes(Collector):
-    """CPU, memory, files and start of each process, by its id."""
+    """The CPU, memory, open files and start of each process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """The processes that live. The gauges of all others are thrown away: what they counted stays."""
+        """Return the metrics of living processes. Counters of dead ones stay, their gauges are removed."""
         families: dict[str, Metric] = {}
         for pid in self._living():
             for family in _of(pid):
@@ -56,7 +59,7 @@ class Processes(Collector):
             try:
                 os.kill(pid, 0)
             except ProcessLookupError:
-                with suppress(FileNotFoundError):  # another process was asked as well, and was faster
+                with suppress(FileNotFoundError):  # another process was faster
                     mark_process_dead(pid, str(self.folder))  # type: ignore[no-untyped-call]
             else:
                 yield pid
@@ -64,3 +67,26 @@ class Processes(Collector):
 
 def _of(pid: int) -> Iterable[Metric]:
     return ProcessCollector(pid=lambda: pid, registry=None).collect()
+
+
+class TextFiles(Collector):
+    """The metrics of programs beside the service, from files. Alerts cover a missing file."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.paths = [Path(path) for path in paths]
+        self._refused: set[Path] = set()
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics of all files. An unreadable file is left out, and logged once."""
+        for path in self.paths:
+            try:
+                families = list(text_string_to_metric_families(path.read_text()))
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                if path not in self._refused:
+                    logger.warning("PROMETHEUS__FILES: the metrics in %s cannot be read (%s)", path, error)
+                self._refused.add(path)
+            else:
+                self._refused.discard(path)
+                yield from families

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
-from app.core.telemetry import BreakerChanged
-from app.extensions.outbound import CallFailed, CircuitOpen
-from app.extensions.outbound.breaker import Breaker
-from app.extensions.outbound.gate import Gate
+from app.extensions.outbound import BreakerChanged, CallFailed, CircuitOpen
+from app.extensions.outbound.breaker import Breaker, SharedBreaker
 from app.extensions.outbound.guard import Failure, Guard
 from app.extensions.outbound.settings import Policy
 from tests.extensions.outbound.conftest import Connected
 from tests.extensions.outbound.servers import Server
 
 POLICY = Policy(failures=3, successes=2, recovery=60)
-Open = Callable[..., Gate]
+Open = Callable[..., SharedBreaker]
 
 
 @pytest.fixture(scope="module")
@@ -33,31 +31,31 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def gates(storages: Connected, shared_server: Server, request: pytest.FixtureRequest) -> Open:
     """`gates()`: the gate of one more process before one service, which no other test calls."""
 
-    def make(policy: Policy = POLICY, timeout: float = 10.0) -> Gate:
-        return Gate(Breaker(request.node.name, policy), policy, storages(shared_server, timeout))
+    def make(policy: Policy = POLICY, timeout: float = 10.0) -> SharedBreaker:
+        return SharedBreaker(Breaker(request.node.name, policy), policy, storages(shared_server, timeout))
 
     return make
 
 
-async def end(gate: Gate, *outcomes: bool) -> None:
+async def end(gate: SharedBreaker, *outcomes: bool) -> None:
     """Calls that end so, one after another."""
     for succeeded in outcomes:
         await gate.settle(await gate.admit(), succeeded)
 
 
-async def opened(gate: Gate) -> None:
+async def opened(gate: SharedBreaker) -> None:
     """Open it, and let its time pass."""
     await end(gate, False, False, False)
     await pass_time(gate)
 
 
-async def pass_time(gate: Gate) -> None:
+async def pass_time(gate: SharedBreaker) -> None:
     """Have what has begun last, an outage or a probe, begin long ago."""
     assert gate._storage
-    await gate._storage._client.hset(gate._key, "next", "1")
+    await gate._storage.client._client.hset(gate._key, "next", "1")
 
 
-async def attempted(gate: Gate) -> Any:
+async def attempted(gate: SharedBreaker) -> Any:
     """What comes of asking."""
     try:
         return await gate.admit()
@@ -170,7 +168,7 @@ async def test_threads_share_it_too(storages: Connected, shared_server: Server) 
         *["broken"] * 3,
         "CircuitOpen",
     ]
-    await pass_time(one.gate)
+    await pass_time(one.breaker)
     calls.clear()
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(50) as pool:

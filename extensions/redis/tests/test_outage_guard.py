@@ -5,8 +5,10 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from app.core.data import outage
-from app.core.data.outage import Away, Outage, Seldom
+from app.core.data import redis_client
+from app.core.data.redis_client import BackendUnavailable, OutageGuard
+from app.core.observability import throttle
+from app.core.observability.throttle import Throttle
 
 CALLER: ContextVar[str] = ContextVar("CALLER", default="nobody")
 
@@ -18,7 +20,7 @@ class Server:
         self.there = True
         self.calls = 0
         self.callers: list[str] = []
-        self.outage = Outage("the server", "nobody misses it", failures=(OSError,), look=self.look)
+        self.outage = OutageGuard("the server", "nobody misses it", failures=(OSError,), probe=self.look)
 
     async def call(self) -> int:
         self.calls += 1
@@ -34,7 +36,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     """One that is looked for often."""
-    monkeypatch.setattr(outage, "PAUSE", 0.02)
+    monkeypatch.setattr(redis_client, "PAUSE", 0.02)
     return Server()
 
 
@@ -53,7 +55,7 @@ async def test_while_it_is_away_nobody_asks_but_the_one_who_looks(
     server.there = False
     CALLER.set("a request")
     for _ in range(100):
-        with pytest.raises(Away):
+        with pytest.raises(BackendUnavailable):
             await server.outage.guard(server.call)
     assert server.calls == 2
     await looked_for(server, 3)
@@ -83,17 +85,17 @@ async def test_an_error_that_is_no_outage_is_the_callers(server: Server) -> None
 
 async def test_after_a_stop_nobody_looks(server: Server) -> None:
     server.there = False
-    with pytest.raises(Away):
+    with pytest.raises(BackendUnavailable):
         await server.outage.guard(server.call)
     server.outage.close()
     await anyio.sleep(0.1)
     assert server.callers == []
 
 
-def test_seldom_is_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttle_lets_one_call_pass_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(outage, "monotonic", lambda: now)
-    due = Seldom()
+    monkeypatch.setattr(throttle, "monotonic", lambda: now)
+    due = Throttle()
     assert [due() for _ in range(3)] == [True, False, False]
     now = 160.0
     assert [due() for _ in range(3)] == [True, False, False]

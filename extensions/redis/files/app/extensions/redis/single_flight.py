@@ -1,4 +1,4 @@
-"""Flights: what many ask for at once is done once in this process, by the first of them."""
+"""Single flight: concurrent callers in a process share one call, made by the first of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,29 +9,29 @@ Versions = Sequence[bytes | int | None]
 
 
 class Abandoned(Exception):
-    """Whoever did it was cancelled before it was done."""
+    """The caller that did the work was cancelled."""
 
 
 class Flight(Generic[T]):
-    """Something that is under way."""
+    """One running call."""
 
     def __init__(self) -> None:
         self.result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.versions: Versions | None = None
-        """What the result is based on, as soon as that is settled. Until then it will be no older than any request."""
+        """The versions of the result, once they are known. Until then the result is newer than any request."""
 
 
-class Flights(Generic[T]):
-    """What is under way, by name."""
+class SingleFlight(Generic[T]):
+    """The running calls, by name."""
 
     def __init__(self) -> None:
         self._latest: dict[str, Flight[T]] = {}
 
     async def join(self, name: str, versions: Versions, work: Callable[[Flight[T]], Awaitable[T]]) -> tuple[T, bool]:
-        """The result of `work`, and whether it was another caller's. Its error is everybody's too.
+        """Return the result of `work`, and true if another caller did it. An error is raised to all callers.
 
-        The work runs in the first caller's task, since it may use what is that caller's own, such as a connection. If
-        that caller is cancelled, the next one does it. Who has seen other versions than it is based on does not join.
+        The work runs in the task of the first caller, since it may use that caller's connection. If that caller is
+        cancelled, the next one does the work. A caller that has seen other versions does not join.
         """
         while (flight := self._latest.get(name)) and flight.versions in (None, versions):
             try:
@@ -43,7 +43,7 @@ class Flights(Generic[T]):
             result = await work(flight)
         except BaseException as error:
             flight.result.set_exception(error if isinstance(error, Exception) else Abandoned())
-            flight.result.exception()  # seen, even if nobody else waits for it
+            flight.result.exception()  # marked as retrieved, even if no other caller waits
             raise
         else:
             flight.result.set_result(result)
