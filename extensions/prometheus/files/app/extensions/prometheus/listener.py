@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 
 from app.core.errors import ConfigurationInvalid
 from app.core.http import problems
-from app.core.server.protocol import PromptProtocol
+from app.core.server.protocol import BoundedProtocol
 
 
 class Listener(uvicorn.Server):
@@ -42,7 +42,7 @@ async def listening_on(host: str, port: int, router: APIRouter, *, reuse: bool) 
     server = Listener(
         uvicorn.Config(
             app,
-            http=PromptProtocol,
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
