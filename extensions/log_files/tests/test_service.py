@@ -15,7 +15,7 @@ from app.core.component import Component
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
 from app.core.telemetry import BusinessEvent, SecurityEvent, describe, emit
-from app.main import create_app, shipped
+from app.main import create_app, default_components
 from tests.conftest import Opened
 from tests.extensions.log_files.conftest import Read
 
@@ -61,7 +61,7 @@ def settings(configured: Callable[..., Settings], tmp_path: Path) -> Callable[..
 
 async def serve(settings: Settings, *requests: tuple[str, str]) -> list[httpx2.Response]:
     """Open the service, ask, and close it, which writes all."""
-    app = create_app([*shipped(settings), Component(name="things", routers=[router])], settings)
+    app = create_app([*default_components(settings), Component(name="things", routers=[router])], settings)
     async with Opened(app) as opened:
         transport = httpx2.ASGITransport(opened, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
@@ -159,7 +159,7 @@ async def test_a_full_disk_is_one_error_and_shows_in_health(
     for stream in ("app", "errors", "access"):
         (tmp_path / "logs" / f"{stream}.log").symlink_to("/dev/full")
     full = settings(flush_interval=0.01)
-    app = create_app([*shipped(full), Component(name="things", routers=[router])], full)
+    app = create_app([*default_components(full), Component(name="things", routers=[router])], full)
     async with Opened(app) as opened:
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(opened), base_url="http://service")
         health: dict[str, Any] = {"status": "ok"}

@@ -13,7 +13,7 @@ MOVED = {
     "callers": "observability.operator_access",
     "compression": "http.compression",
     "database_file": "data.database_file",
-    "decimals": "http.decimals",
+    "decimals": "http.endpoints",
     "endpoints": "http.endpoints",
     "engine": "data.engine",
     "events": "observability.event_log",

@@ -16,7 +16,7 @@ from app.core.component import Component, State
 from app.core.errors import AuthenticationFailed, ConfigurationInvalid, PermissionDenied
 from app.core.http import problems
 from app.core.observability.operator_access import is_near, knows
-from app.core.server.protocol import PromptProtocol
+from app.core.server.protocol import BoundedProtocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import ServiceSettings, Settings
 from app.core.telemetry import listening
@@ -116,7 +116,7 @@ async def listening_on(host: str, port: int, router: APIRouter, *, reuse: bool) 
     server = Listener(
         uvicorn.Config(
             app,
-            http=PromptProtocol,
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
