@@ -32,9 +32,9 @@ async def read(name: str, database: DatabaseDep) -> str:
 @router.get("/count/{patience}")
 async def count_patiently(patience: float, database: DatabaseDep) -> int:
     """Reads and writes with more time than others have."""
-    async with database.read(patience=patience) as connection:
+    async with database.read(timeout=patience) as connection:
         seen = (await connection.execute(select(Thing.id))).all()
-    async with database.transaction(patience=patience) as session:
+    async with database.transaction(timeout=patience) as session:
         session.add(Thing(name="second"))
     return len(seen)
 

@@ -27,7 +27,7 @@ POOL = {"pool_size": 1, "pool_overflow": 0}
 @router.get("/{seconds}")
 async def read_slowly(seconds: float, database: DatabaseDep, patience: float | None = None) -> str:
     """Reads slowly, and says what limit is in force."""
-    async with database.read(patience=patience) as connection:
+    async with database.read(timeout=patience) as connection:
         await connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
         return str(await connection.scalar(text("SHOW statement_timeout")))
 
@@ -35,7 +35,7 @@ async def read_slowly(seconds: float, database: DatabaseDep, patience: float | N
 @router.post("/{seconds}")
 async def write_slowly(seconds: float, database: DatabaseDep, patience: float | None = None) -> str:
     """Writes slowly, and says what limit is in force."""
-    async with database.transaction(patience=patience) as session:
+    async with database.transaction(timeout=patience) as session:
         await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
         return str(await session.scalar(text("SHOW statement_timeout")))
 
