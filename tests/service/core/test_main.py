@@ -16,7 +16,7 @@ from app import __main__
 from app.core.component import Component, State, opened_in_order
 from app.core.http.lifecycle import Lifecycle
 from app.core.server.stopping import Server
-from app.main import GROUPS, shipped
+from app.main import SETTINGS, shipped
 from tests.conftest import Start
 
 
@@ -24,7 +24,7 @@ from tests.conftest import Start
 def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> list[uvicorn.Config]:
     """What the server would have been started with. Folders with a default are below the test's own."""
     calls: list[uvicorn.Config] = []
-    for known in GROUPS:
+    for known in SETTINGS:
         for name, field in known.model_fields.items():
             if isinstance(field.default, Path):
                 monkeypatch.setenv(f"{known.group}__{name}".upper(), str(tmp_path / field.default))

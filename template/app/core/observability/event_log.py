@@ -1,13 +1,13 @@
-"""The log lines of what happens: each event of telemetry is one, unless its level is off."""
+"""The log lines of events: each event of telemetry is one, unless its level is off."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
-import structlog
-
+from app.core import context
 from app.core.component import Component, State
-from app.core.observability.logging import LogSettings
+from app.core.observability.logging import LogSettings, write_record
+from app.core.observability.redaction import redact
 from app.core.telemetry import (
     BreakerChanged,
     BusinessEvent,
@@ -32,11 +32,11 @@ _LINES: dict[str, dict[type[tuple[Any, ...]], str]] = {
     },
     "DEBUG": {QueryFinished: "query finished", CacheRead: "cache read", CallRetried: "call retried"},
 }
-"""`RequestFinished` is not among them: the access log has it."""
+"""The access log has `RequestFinished`."""
 
 
 def component(settings: LogSettings) -> Component:
-    """Logs the events while the service is open. Nobody listens for a level that is off, so nothing is made for it."""
+    """Log events while the service is open. No one listens for a level that is off, so its events cost nothing."""
     levels = {"DEBUG": ("DEBUG", "INFO"), "INFO": ("INFO",)}.get(settings.level, ())
 
     @asynccontextmanager
@@ -51,12 +51,10 @@ def component(settings: LogSettings) -> Component:
 
 
 def _writer(level: str, message: str) -> Callable[[Any], None]:
-    logger = structlog.get_logger("telemetry")
-
     def write(event: Any) -> None:
         # `service` is this service in every line.
         named = (("peer_service" if name == "service" else name, value) for name, value in event._asdict().items())
-        fields = {name: value for name, value in named if value is not None}
-        getattr(logger, level)(message, **fields)
+        fields = {name: redact(value, name) for name, value in named if value is not None}
+        write_record(level, "telemetry", message, {**fields, **context.ids()})
 
     return write

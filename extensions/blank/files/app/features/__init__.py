@@ -3,7 +3,7 @@
 from app.core.component import Component
 from app.core.settings import Group, Settings
 
-GROUPS: list[type[Group]] = []
+SETTINGS: list[type[Group]] = []
 
 
 def components(_: Settings) -> list[Component]:

@@ -4,7 +4,7 @@ from app.core.component import Component
 from app.core.settings import Group, Settings
 from app.features import orders
 
-GROUPS: list[type[Group]] = []
+SETTINGS: list[type[Group]] = []
 
 
 def components(_: Settings) -> list[Component]:
