@@ -175,14 +175,13 @@ def load(
     names = {group.group: group for group in groups}
     if len(names) < len(groups):
         raise ValueError(f"two settings groups share a name: {sorted(group.group for group in groups)}")
+    values: dict[str, Any] = dict(overrides or {})
     fields: dict[str, Any] = {name: (group, Field(default_factory=dict)) for name, group in names.items()}
     directory = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
     try:
         secrets = directory if directory.is_dir() else None
         mistakes = _misspelt_groups(names, env_file, secrets)
-        root = create_model("Root", __base__=_Root, **fields)(
-            _env_file=env_file, _secrets_dir=secrets, **(overrides or {})
-        )
+        root = create_model("Root", __base__=_Root, **fields)(_env_file=env_file, _secrets_dir=secrets, **values)
     except ValidationError as error:
         raise ConfigurationInvalid(
             *mistakes, *(_line(mistake, names) for mistake in error.errors(include_url=False))

@@ -6,16 +6,18 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import anyio.lowlevel
 import pytest
 import uvicorn
 
-from app import __main__
+from app import __main__, main
 from app.core.component import Component, State, opened_in_order
 from app.core.http.lifecycle import Lifecycle
 from app.core.server.stopping import Server
+from app.core.settings import ServiceSettings
 from app.main import SETTINGS, shipped
 from tests.conftest import Start
 
@@ -33,6 +35,12 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -
     monkeypatch.setenv("DATABASE__URL", database_url)
     monkeypatch.setenv("SERVER__PORT", str(free_port()))
     return calls
+
+
+def test_an_owners_file_of_an_older_release_calls_its_settings_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "features", SimpleNamespace(GROUPS=[ServiceSettings]))
+    with pytest.warns(DeprecationWarning, match=r"^app\.core reads SETTINGS of app\.features"):
+        assert main._settings_of_features() == [ServiceSettings]
 
 
 def free_port() -> int:

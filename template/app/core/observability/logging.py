@@ -1,4 +1,4 @@
-"""Logs: every line of the service and of its libraries on standard output, JSON in production, coloured in development."""
+"""Logs: every line of the service and of its libraries on standard output, as JSON in production."""
 
 import json
 import logging
@@ -139,9 +139,17 @@ def configure(settings: LogSettings, *, service: str, version: str, production: 
     handler = StdoutHandler()
     # A line of uvicorn, after the one that says why.
     handler.addFilter(lambda record: record.msg != "Application startup failed. Exiting.")
-    last = [ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, _redact, renderer]
-    foreign = [*named, structlog.stdlib.ExtraAdder(), _add_ids, stamp, place]
-    handler.setFormatter(ProcessorFormatter(foreign_pre_chain=foreign, processors=last))
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[*named, structlog.stdlib.ExtraAdder(), _add_ids, stamp, place],
+            processors=[
+                ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _redact,
+                renderer,
+            ],
+        )
+    )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -8,5 +8,5 @@ SETTINGS: list[type[Group]] = []
 
 
 def components(_: Settings) -> list[Component]:
-    """What each slice adds to the service. The last one's routes are matched first."""
+    """Return each slice. The routes of the last one are matched first."""
     return [orders.component()]
