@@ -14,7 +14,6 @@ from app.core.component import Check, Component, State
 from app.core.data import engine as backend
 from app.core.data import migrations, statements
 from app.core.data.engine import DatabaseSettings
-from app.core.data.errors import DatabaseUnreachable
 from app.core.data.pool import ConnectionLimiter
 from app.core.data.transactions import (
     FollowedSession,
@@ -26,6 +25,7 @@ from app.core.data.transactions import (
     once_committed,
     to_the_end,
 )
+from app.core.database_errors import DatabaseUnreachable
 from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
 from app.core.settings import Settings
 

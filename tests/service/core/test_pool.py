@@ -4,7 +4,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from app.core.data.pool import DatabaseBusy, ConnectionLimiter
+from app.core.data.pool import ConnectionLimiter
+from app.core.database_errors import DatabaseBusy
 
 
 async def test_the_gate_lets_in_first_who_came_first() -> None:

@@ -1,25 +1,13 @@
-"""Connections: how many there are, who gets the next one, and that none is stale."""
+"""Connections: their number, and who gets the next one."""
 
 import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
-from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core.errors import ServiceUnavailable
+from app.core.database_errors import DatabaseBusy
 from app.core.settings import Group
-
-
-class DatabaseBusy(ServiceUnavailable):
-    """Every connection of the pool is in use."""
-
-    code = "database_busy"
-    message = "the database is busy, try again"
 
 
 class PoolSettings(Group):
@@ -61,29 +49,6 @@ class ConnectionLimiter:
     async def __aexit__(self, *_: object) -> None:
         self.taken -= 1
         self._free.release()
-
-
-def keep_fresh(
-    engine: AsyncEngine, *, is_closed: Callable[[Any], bool], ping: Callable[[Any], None], idle: float
-) -> None:
-    """Never hand out a stale connection: closed ones are noticed for free, those idle for long are pinged.
-
-    A ping at each check-out would cost every read a round trip.
-    """
-
-    @event.listens_for(engine.sync_engine, "checkin")
-    def returned(_: Any, record: Any) -> None:
-        record.info["idle_since"] = time.monotonic()
-
-    @event.listens_for(engine.sync_engine, "checkout")
-    def taken(connection: Any, record: Any, _: Any) -> None:
-        if is_closed(connection):
-            raise DisconnectionError("closed while it was idle")
-        if time.monotonic() - record.info.get("idle_since", time.monotonic()) > idle:
-            try:
-                ping(connection)
-            except Exception as error:
-                raise DisconnectionError("did not answer after it had been idle") from error
 
 
 @dataclass(frozen=True)

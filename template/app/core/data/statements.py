@@ -10,8 +10,8 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import telemetry
-from app.core.data.errors import DatabaseUnreachable, ValueRefused
 from app.core.data.transactions import FollowUps
+from app.core.database_errors import DatabaseUnreachable, ValueRefused
 
 logger = logging.getLogger(__name__)
 # Catches mistakes, and is no lock: a `WITH` can hide a write.

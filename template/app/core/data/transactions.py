@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app.core import telemetry
 from app.core.context import RequestContext
 from app.core.data import engine as backend
-from app.core.data.errors import DatabaseUnreachable
+from app.core.database_errors import DatabaseUnreachable
 from app.core.errors import FollowUpFailed, OutcomeUnknown
 
 logger = logging.getLogger(__name__)

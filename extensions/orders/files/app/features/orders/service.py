@@ -20,6 +20,7 @@ from app.features.orders.schemas import OrderChange, OrderFilter, OrderInput, Or
 # Built once: a statement takes longer to build than to run.
 SELECT_SUMMARY = select(Order.id, Order.reference, Order.status, Order.replaces_id, Order.created_at, Order.version)
 SELECT_ORDER = SELECT_SUMMARY.add_columns(Order.updated_at)
+ORDER_COLUMNS = SELECT_ORDER.selected_columns.keys()
 # One statement: of two, the second may see a change that came after the first.
 SELECT_ORDER_WITH_LINES = (
     SELECT_ORDER.add_columns(OrderLine.sku, OrderLine.quantity, OrderLine.unit_price)
@@ -35,7 +36,7 @@ async def find(connection: AsyncConnection, order_id: int) -> dict[str, Any]:
     rows = (await connection.execute(SELECT_ORDER_WITH_LINES, {"id": order_id})).all()
     if not rows:
         raise OrderNotFound
-    order = {name: getattr(rows[0], name) for name in SELECT_ORDER.selected_columns.keys()}
+    order = {name: getattr(rows[0], name) for name in ORDER_COLUMNS}
     return {**order, "lines": [row for row in rows if row.sku is not None]}
 
 

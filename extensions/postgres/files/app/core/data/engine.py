@@ -1,5 +1,6 @@
 """PostgreSQL: its engine, settings and errors."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -7,16 +8,15 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 from pydantic import Field, field_validator
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings, keep_fresh
+from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
 
 READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
 """The options of a connection for reads. Each statement sees what is committed, so no transaction is needed."""
 SNAPSHOT: dict[str, Any] = {"read_only": True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """The options of a connection on which all statements see one state."""
-MIGRATES_IN_BATCHES = False
 MIGRATION_LOCK = 7_302_114_501
 """The key of the advisory lock under which migrations run: any number, the same for all replicas."""
 
@@ -107,13 +107,29 @@ def create(settings: DatabaseSettings) -> AsyncEngine:
     def connected(connection: Any, _: Any) -> None:
         connection.driver_connection.close_timeout = settings.close_timeout
 
-    keep_fresh(
-        engine,
-        is_closed=lambda connection: connection.driver_connection.is_closed(),
-        ping=lambda connection: connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=0.5)),
-        idle=settings.idle_ping,
-    )
+    _keep_fresh(engine, settings.idle_ping)
     return engine
+
+
+def _keep_fresh(engine: AsyncEngine, idle: float) -> None:
+    """Never hand out a stale connection: closed ones are noticed for free, those idle for long are pinged.
+
+    A ping at each check-out would cost every read a round trip.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def returned(_: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def taken(connection: Any, record: Any, _: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError("closed while it was idle")
+        if time.monotonic() - record.info.get("idle_since", time.monotonic()) > idle:
+            try:
+                connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=0.5))
+            except Exception as error:
+                raise DisconnectionError("did not answer after it had been idle") from error
 
 
 def write_limiter(settings: DatabaseSettings) -> ConnectionLimiter | None:

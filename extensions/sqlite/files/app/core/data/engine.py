@@ -30,8 +30,6 @@ READING: dict[str, Any] = {"read_only": True}
 """The options of a connection for reads. Each statement sees what is committed, so no transaction is needed."""
 SNAPSHOT: dict[str, Any] = {"read_only": True, "snapshot": True}
 """The options of a connection on which all statements see one state."""
-MIGRATES_IN_BATCHES = True
-"""A table is changed by copying it: https://alembic.sqlalchemy.org/en/latest/batch.html"""
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "cache_size", "mmap_size", "temp_store")
 CANNOT_CONNECT = (OSError, sqlite3.Error, DBAPIError)
 """The errors of opening a connection: the file does not exist, or is no database."""

@@ -1,4 +1,4 @@
-"""Database errors for the caller: the status and the field, never the SQL; alike on every database."""
+"""The error for the caller of a refusal: its status and its field, never the SQL; alike on every database."""
 
 import re
 
@@ -8,62 +8,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import ColumnCollectionConstraint
 
-from app.core import errors
+from app.core import database_errors as refused
 from app.core.data import engine
-from app.core.data.pool import DatabaseBusy, DatabaseFault
-from app.core.errors import ServiceError
+from app.core.data.pool import DatabaseFault
+from app.core.errors import PreconditionFailed, ServiceError
 from app.core.models import Base
 
-
-class AlreadyExists(errors.Conflict):
-    """Something with this value exists already."""
-
-    code = "already_exists"
-    message = "this value is taken"
-
-
-class ReferenceUnknown(errors.ValidationFailed):
-    """It refers to something that does not exist, or that still is referred to."""
-
-    code = "reference_unknown"
-    message = "refers to something that does not exist, or is still referred to"
-
-
-class ValueMissing(errors.ValidationFailed):
-    """A value is missing."""
-
-    code = "value_missing"
-    message = "must not be empty"
-
-
-class ValueRefused(errors.ValidationFailed):
-    """The database does not take this value."""
-
-    code = "value_refused"
-    message = "this value is not acceptable"
-
-
-class DatabaseUnreachable(errors.ServiceUnavailable):
-    """The database does not answer."""
-
-    code = "database_unreachable"
-    message = "the database does not answer, try again"
-
-
-class DatabaseFailed(errors.ServiceUnavailable):
-    """The database could not do it right now."""
-
-    code = "database_failed"
-    message = "the database could not do this right now, try again"
-
-
 _MEANING: dict[str, type[ServiceError]] = {
-    "unique": AlreadyExists,
-    "foreign_key": ReferenceUnknown,
-    "not_null": ValueMissing,
-    "check": ValueRefused,
-    "value": ValueRefused,
-    "unavailable": DatabaseFailed,
+    "unique": refused.AlreadyExists,
+    "foreign_key": refused.ReferenceUnknown,
+    "not_null": refused.ValueMissing,
+    "check": refused.ValueRefused,
+    "value": refused.ValueRefused,
+    "unavailable": refused.DatabaseFailed,
 }
 
 
@@ -71,9 +28,9 @@ def as_service_error(error: SQLAlchemyError) -> ServiceError | None:
     """Return the error for the caller, or nothing if it is a mistake of the service, and so a 500."""
     known: ServiceError
     if isinstance(error, PoolTimeout):
-        known = DatabaseBusy()
+        known = refused.DatabaseBusy()
     elif isinstance(error, StaleDataError):
-        known = errors.PreconditionFailed()
+        known = PreconditionFailed()
     elif isinstance(error, DBAPIError):
         fault = engine.fault(error) or (DatabaseFault("unavailable") if error.connection_invalidated else None)
         if fault is None:
