@@ -1,5 +1,6 @@
 """A connection to SQLite that takes one hop to its thread for each statement, where aiosqlite alone takes four."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -14,6 +15,15 @@ class Connection(aiosqlite.Connection):
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connect, iter_chunk_size=0)
         self._thread.daemon = True  # a connection that is still open does not keep the process alive
+
+    async def opened(self) -> "Connection":
+        """Connect. If that fails, wait for the end of the thread, which still reports to the event loop."""
+        try:
+            await self
+        except BaseException:
+            await asyncio.to_thread(self._thread.join)
+            raise
+        return self
 
     def cursor(self) -> "Cursor":  # type: ignore[override]
         """Return a cursor."""

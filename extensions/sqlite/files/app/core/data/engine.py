@@ -101,8 +101,8 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    async def opened() -> Any:
-        connection = await Connection(connect)
+    async def opened() -> Connection:
+        connection = await Connection(connect).opened()
         file.connections += 1
         return connection
 
