@@ -20,7 +20,7 @@ from app.core.server import protocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import Group, ServiceSettings, Settings
 
-CORE_GROUPS: list[type[Group]] = [
+CORE_SETTINGS: list[type[Group]] = [
     ServiceSettings,
     ServerSettings,
     HttpSettings,
@@ -29,7 +29,16 @@ CORE_GROUPS: list[type[Group]] = [
     LifecycleSettings,
     DatabaseSettings,
 ]
-GROUPS = [*CORE_GROUPS, *extensions.GROUPS, *features.GROUPS]
+
+
+def _settings_of_features() -> list[type[Group]]:
+    if not hasattr(features, "SETTINGS"):
+        message = "app.core reads SETTINGS of app.features: rename GROUPS there, the old name works until 0.6"
+        warnings.warn(message, DeprecationWarning, stacklevel=1)
+    return getattr(features, "SETTINGS", None) or getattr(features, "GROUPS", [])
+
+
+SETTINGS = [*CORE_SETTINGS, *extensions.SETTINGS, *_settings_of_features()]
 
 
 def load_settings() -> Settings:
@@ -38,7 +47,7 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationInvalid: one line for each mistake.
     """
-    return configuration.load(GROUPS)
+    return configuration.load(SETTINGS)
 
 
 def default_components(settings: Settings) -> list[Component]:
@@ -56,7 +65,7 @@ def create_app(components: Sequence[Component] | None = None, settings: Settings
     settings = settings or load_settings()
     parts = default_components(settings) if components is None else components
     service, log = settings.of(ServiceSettings), settings.of(LogSettings)
-    renderer = logging.configure(log, service=service.name, version=service.version, production=service.production)
+    logging.configure(log, service=service.name, version=service.version, production=service.production)
     drain = settings.of(LifecycleSettings).drain
     current = Lifecycle(float(service.production) if drain is None else drain)
     checks = [check for component in parts for check in component.checks]
@@ -68,7 +77,7 @@ def create_app(components: Sequence[Component] | None = None, settings: Settings
         ],
         service=service,
         http=settings.of(HttpSettings),
-        access=AccessLog(log, renderer),
+        access=AccessLog(log),
         lifecycle=current,
     )
 

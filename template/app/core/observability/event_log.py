@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
-import structlog
-
+from app.core import context
 from app.core.component import Component, State
-from app.core.observability.logging import LogSettings
+from app.core.observability.logging import LogSettings, write_record
+from app.core.observability.redaction import redact
 from app.core.telemetry import described, listening
 
 
@@ -27,12 +27,10 @@ def component(settings: LogSettings) -> Component:
 
 
 def _writer(level: str, message: str) -> Callable[[Any], None]:
-    logger = structlog.get_logger("telemetry")
-
     def write(event: Any) -> None:
         # `service` is this service in every line.
         named = (("peer_service" if name == "service" else name, value) for name, value in event._asdict().items())
-        fields = {name: value for name, value in named if value is not None}
-        getattr(logger, level)(message, **fields)
+        fields = {name: redact(value, name) for name, value in named if value is not None}
+        write_record(level, "telemetry", message, {**fields, **context.ids()})
 
     return write
