@@ -1,4 +1,4 @@
-"""The sinks that extensions ship with their own tests, for tests of a generated service."""
+"""The sinks of the extensions' own tests, for tests of a generated service."""
 
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,7 +14,7 @@ SLICE = Path(__file__).parent / "slices" / "telling.py"
 
 def shipped(name: str) -> Any:
     """The module `sink` of an extension's tests."""
-    path = EXTENSIONS / name / "files" / "tests" / "extensions" / name / "sink.py"
+    path = EXTENSIONS / name / "tests" / "sink.py"
     spec = spec_from_file_location(f"{name}_sink", path)
     assert spec
     assert spec.loader

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.live.conftest import Make
 from tests.live.environment import DEFAULT, OLDEST, clean
@@ -65,7 +64,7 @@ ROWS = [pytest.param(row, id=row.name) for row in rows()]
 
 def laid(service: Rendered) -> Rendered:
     """Return a service with its tests laid over it."""
-    lay_over(service.root, yaml.safe_load((service.root / ".copier-answers.yml").read_text()))
+    lay_over(service.root)
     return service
 
 
