@@ -23,6 +23,7 @@ KEYS = [
 FOLDER = {"extension.yml", "guide.md", "files", "tests"}
 TESTS = "test-dependencies"
 """The libraries that only the tests of an extension need, which services do without. Most manifests have none."""
+SHARED = EXTENSIONS / "shared"
 YOURS = ("app/features/", "tests/features/", "migrations/versions/")
 
 
@@ -34,7 +35,7 @@ def paths(name: str) -> list[str]:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_says_everything(name: str) -> None:
     part = MANIFESTS[name]
-    assert set(KEYS) <= set(part) <= {*KEYS, TESTS, "seed", "words", "collects", "fragments"}
+    assert set(KEYS) <= set(part) <= {*KEYS, TESTS, "seed", "words", "collects", "fragments", "shared"}
     for key in ("title", "help", "cost"):
         assert "\n" not in part[key].strip()
         assert part[key].strip()
@@ -71,8 +72,17 @@ def test_a_folder_is_complete_and_each_fragment_is_used(name: str) -> None:
 
 def test_every_folder_can_be_chosen() -> None:
     offered = {value for choices in CHOICES.values() for value in choices}
-    assert {path.name for path in EXTENSIONS.iterdir() if path.is_dir()} == set(MANIFESTS)
+    assert {path.name for path in EXTENSIONS.iterdir() if path.is_dir()} == {*MANIFESTS, SHARED.name}
     assert set(MANIFESTS) == {name for name in MANIFESTS if name in offered} | set(SEEDS)
+
+
+def test_a_shared_file_is_used_by_two_extensions_and_is_no_path_of_another() -> None:
+    files = {path.relative_to(SHARED).as_posix() for path in texts(SHARED)}
+    for path in files:
+        assert sum(path in part.get("shared", []) for part in MANIFESTS.values()) > 1, path
+        assert not [name for name in MANIFESTS if path in paths(name)], path
+        assert not (TEMPLATE / path).exists()
+    assert {path for part in MANIFESTS.values() for path in part.get("shared", [])} == files
 
 
 def test_no_text_below_extensions_is_binary_or_has_windows_line_ends() -> None:

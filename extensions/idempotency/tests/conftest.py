@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, Header, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 
@@ -21,6 +21,7 @@ from app.core.versioning import versioned
 from tests.conftest import NewDatabase
 
 router = versioned("deeds")
+plain = APIRouter(prefix="/api/v1/deeds")
 FAILED: list[object] = []
 
 
@@ -150,6 +151,18 @@ async def be_in_the_way(status: int, database: DatabaseDep, late: bool = False) 
     return times
 
 
+@plain.post("/plain")
+async def do_plainly(deed: Deed, database: DatabaseDep) -> int:
+    """Do it, in a route of FastAPI's own router."""
+    return await count(database, deed.name)
+
+
+@plain.post("/lines")
+async def tell_in_lines(database: DatabaseDep) -> AsyncIterator[int]:
+    """Do it, and answer line by line."""
+    yield await count(database, "lines")
+
+
 @router.get("/read")
 async def read(database: DatabaseDep) -> int:
     """Keys mean nothing here."""
@@ -182,4 +195,4 @@ def deeds() -> Component:
         FAILED.clear()
         yield {}
 
-    return Component(name="deeds", routers=[router], lifespan=lifespan)
+    return Component(name="deeds", routers=[router, plain], lifespan=lifespan)
