@@ -106,7 +106,7 @@ def test_the_code_and_its_tests_are_typed(database: str, response_format: str, p
     answers = everything(database, response_format=response_format)
     service = rendered(python=python, migrated=False, copy=True, url="", **answers)
     service.make("check")
-    execute(laid(service), "mypy", f"--cache-dir={service.mypy_cache}")
+    execute(laid(service), "mypy")
 
 
 def test_every_test_file_runs_on_each_database_and_format_that_it_is_for() -> None:
