@@ -1,6 +1,7 @@
 """What the guard costs a call, in process, over httpx2 alone and over a bare function.
 
 `python -m benchmarks.extensions.outbound SERVICE`, with the Python of that rendered service; prints microseconds.
+`python -m tests.service.overlay SERVICE` comes first: it brings the storage's server.
 """
 
 import asyncio

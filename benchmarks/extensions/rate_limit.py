@@ -1,6 +1,7 @@
 """What the limit costs a request, in process: CPU of its middleware around nothing, in memory and with a storage.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
+`python -m tests.service.overlay SERVICE` comes first: it brings the storage's server.
 """
 
 import asyncio
