@@ -36,7 +36,7 @@ def applications(service: Path) -> dict[str, Any]:
     sys.path.insert(0, str(service))
     os.environ |= {"SERVICE__ENVIRONMENT": "production", "DATABASE__URL": "sqlite+aiosqlite:///./var/service.db"}
     from app.core.component import Component
-    from app.main import create_app, load_settings, default_components
+    from app.main import create_app, default_components, load_settings
 
     bare = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
     bare.include_router(route())

@@ -47,7 +47,7 @@ async def ask(app: Any, state: dict[str, Any], method: str, target: str, content
 
 async def measure() -> dict[str, list[float]]:
     """Each operation so many times, one after the other."""
-    from app.main import create_app, load_settings, default_components
+    from app.main import create_app, default_components, load_settings
 
     settings = load_settings()
     app = create_app(default_components(settings), settings)

@@ -59,7 +59,7 @@ async def measure() -> dict[str, float]:
     """The cost of each kind of request, to a route that itself does nothing."""
     from app.core.component import Component
     from app.core.versioning import versioned
-    from app.main import create_app, load_settings, default_components
+    from app.main import create_app, default_components, load_settings
 
     router = versioned("benchmark")
 

@@ -74,7 +74,7 @@ async def ask(app: Any, state: dict[str, Any], path: str, headers: Headers) -> N
 async def added(router: Any, state: dict[str, Any], cases: Mapping[str, tuple[str, Headers]]) -> dict[str, float]:
     """Microseconds of CPU that each case takes beyond the first: the median of interleaved rounds."""
     from app.core.component import Component
-    from app.main import create_app, load_settings, default_components
+    from app.main import create_app, default_components, load_settings
 
     settings = load_settings()
     app = create_app([*default_components(settings), Component(name="benchmark", routers=[router])], settings)

@@ -76,7 +76,7 @@ async def measure() -> dict[str, float]:
     from app.core.component import Component
     from app.core.versioning import versioned
     from app.extensions.uploads import routes
-    from app.main import create_app, load_settings, default_components
+    from app.main import create_app, default_components, load_settings
 
     plain = versioned("plain")
 

@@ -34,7 +34,7 @@ async def measure() -> dict[str, float]:
 
     from app.core.component import Component
     from app.extensions.worker import job
-    from app.main import create_app, load_settings, default_components
+    from app.main import create_app, default_components, load_settings
 
     @job()
     async def benchmark(_: Component, number: int) -> None: ...

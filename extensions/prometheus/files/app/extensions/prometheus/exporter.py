@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from app.core.component import Component, State
 from app.core.errors import AuthenticationFailed, ConfigurationInvalid, PermissionDenied
 from app.core.http import problems
-from app.core.observability.operator_access import is_near, knows
+from app.core.observability.operator_access import is_near, secret_matches
 from app.core.server.protocol import BoundedProtocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import ServiceSettings, Settings
@@ -77,7 +77,7 @@ def metrics_router(registry: CollectorRegistry, look: Callable[[], None], token:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if token is None and not is_near(request):
             raise PermissionDenied("metrics are for private addresses: PROMETHEUS__TOKEN opens them to others")
-        if token is not None and not (scheme.lower() == "bearer" and knows(given.strip(), token)):
+        if token is not None and not (scheme.lower() == "bearer" and secret_matches(given.strip(), token)):
             raise AuthenticationFailed(
                 "send the token of the metrics as a bearer token", headers={"WWW-Authenticate": "Bearer"}
             )
