@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core.component import Component
 from app.core.http.application import Service
 from app.core.settings import Settings, load
-from app.main import SETTINGS, create_app, shipped
+from app.main import SETTINGS, create_app, default_components
 from tests.database import databases
 
 Serve = Callable[..., Awaitable[ASGIApp]]
@@ -80,7 +80,7 @@ async def serve(configured: Callable[..., Settings]) -> AsyncIterator[Serve]:
 
         async def open_service(*, extra: Sequence[Component] = (), **groups: Mapping[str, Any]) -> ASGIApp:
             settings = configured(**groups)
-            app = create_app([*shipped(settings), *extra], settings)
+            app = create_app([*default_components(settings), *extra], settings)
             return await stack.enter_async_context(Opened(app))
 
         yield open_service

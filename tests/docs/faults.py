@@ -1,7 +1,8 @@
 """The faults that the pages of a service speak of, and the test that shows each.
 
-A path below `core/` is a test of the service itself, in template/tests/core/. One that begins with the name of an
-extension or a database is a test of that in the service, and all others are tests of this repository, below tests/.
+A path below `core/` is a test of the service itself, in tests/service/core/. One that begins with the name of a
+database is in the folder of that name there, and one that begins with the name of an extension in its `tests/` folder.
+All others are tests of this repository, below tests/.
 """
 
 EVERY_SERVICE = {

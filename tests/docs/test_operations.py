@@ -12,6 +12,7 @@ from tests.docs.faults import EVERY_SERVICE, OF_AN_EXTENSION
 from tests.docs.markdown import rows
 from tests.live.service import ORDERS, Rendered, order, running
 from tests.manifests import EXTENSIONS, REPOSITORY
+from tests.service.overlay import SERVICE
 from tests.tree import CHOICES
 
 PAGE = "operations.md"
@@ -23,11 +24,11 @@ def test_the_test_that_shows_a_fault_exists(fault: str, test: str) -> None:
     path, _, name = test.partition("::")
     root, extension = REPOSITORY / "tests", path.partition("/")[0]
     if extension == "core":
-        root = REPOSITORY / "template" / "tests"
+        root = SERVICE
     elif extension in CHOICES["database"]:
-        root, path = EXTENSIONS / extension / "files" / "tests", f"core/{path.partition('/')[2]}"
+        root = SERVICE / "core"
     elif extension in OF_AN_EXTENSION:
-        root = EXTENSIONS / extension / "files" / "tests" / "extensions"
+        root, path = EXTENSIONS / extension / "tests", path.partition("/")[2]
     assert re.search(rf"^(async )?def {name}\(", (root / f"{path}.py").read_text(), re.MULTILINE), fault
 
 

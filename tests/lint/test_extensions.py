@@ -20,7 +20,10 @@ KEYS = [
     "files",
     "scripts",
 ]
-FOLDER = {"extension.yml", "guide.md", "files"}
+FOLDER = {"extension.yml", "guide.md", "files", "tests"}
+TESTS = "test-dependencies"
+"""The libraries that only the tests of an extension need, which services do without. Most manifests have none."""
+SHARED = EXTENSIONS / "shared"
 YOURS = ("app/features/", "tests/features/", "migrations/versions/")
 
 
@@ -32,7 +35,7 @@ def paths(name: str) -> list[str]:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_says_everything(name: str) -> None:
     part = MANIFESTS[name]
-    assert set(KEYS) <= set(part) <= {*KEYS, "seed", "words", "collects", "fragments"}
+    assert set(KEYS) <= set(part) <= {*KEYS, TESTS, "seed", "words", "collects", "fragments", "shared"}
     for key in ("title", "help", "cost"):
         assert "\n" not in part[key].strip()
         assert part[key].strip()
@@ -40,13 +43,14 @@ def test_a_manifest_says_everything(name: str) -> None:
         assert set(rule) == {"any", "reason"}
     for rule in part["conflicts"]:
         assert set(rule) == {"with", "reason"}
-    for key in ("dependencies", "dev-dependencies", "files", "scripts"):
-        assert part[key] == sorted(part[key]), key
+    for key in ("dependencies", "dev-dependencies", TESTS, "files", "scripts"):
+        assert part.get(key, []) == sorted(part.get(key, [])), key
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_dependency_has_an_upper_bound(name: str) -> None:
-    for dependency in [*MANIFESTS[name]["dependencies"], *MANIFESTS[name]["dev-dependencies"]]:
+    part = MANIFESTS[name]
+    for dependency in [*part["dependencies"], *part["dev-dependencies"], *part.get(TESTS, [])]:
         assert re.fullmatch(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?>=[\d.]+(b\d+)?,<[\d.]+", dependency)
 
 
@@ -62,14 +66,23 @@ def test_a_folder_is_complete_and_each_fragment_is_used(name: str) -> None:
     assert {"extension.yml", "guide.md"} <= entries
     assert paths(name) or entries - FOLDER, "an option that adds nothing is none"
     shared = "".join(path.read_text() for path in [*texts(TEMPLATE), *texts(EXTENSIONS)] if path.suffix != ".py")
-    for fragment in entries - {"extension.yml", "files", *MANIFESTS[name].get("fragments", [])}:
+    for fragment in entries - {"extension.yml", "files", "tests", *MANIFESTS[name].get("fragments", [])}:
         assert re.search(rf'"/{re.escape(fragment)}["/]', shared), f"no shared file includes {fragment}"
 
 
 def test_every_folder_can_be_chosen() -> None:
     offered = {value for choices in CHOICES.values() for value in choices}
-    assert {path.name for path in EXTENSIONS.iterdir() if path.is_dir()} == set(MANIFESTS)
+    assert {path.name for path in EXTENSIONS.iterdir() if path.is_dir()} == {*MANIFESTS, SHARED.name}
     assert set(MANIFESTS) == {name for name in MANIFESTS if name in offered} | set(SEEDS)
+
+
+def test_a_shared_file_is_used_by_two_extensions_and_is_no_path_of_another() -> None:
+    files = {path.relative_to(SHARED).as_posix() for path in texts(SHARED)}
+    for path in files:
+        assert sum(path in part.get("shared", []) for part in MANIFESTS.values()) > 1, path
+        assert not [name for name in MANIFESTS if path in paths(name)], path
+        assert not (TEMPLATE / path).exists()
+    assert {path for part in MANIFESTS.values() for path in part.get("shared", [])} == files
 
 
 def test_no_text_below_extensions_is_binary_or_has_windows_line_ends() -> None:
@@ -133,8 +146,14 @@ def test_what_is_no_seed_is_the_templates_whole(name: str) -> None:
     assert not [path for path in paths(name) if path.startswith(YOURS)], "an update would never open them again"
 
 
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_service_has_no_test_of_the_templates(name: str) -> None:
+    shipped = {path for path in paths(name) if path.startswith("tests/") and not path.startswith("tests/features/")}
+    assert shipped <= {"tests/answers.py", "tests/database.py"}
+
+
 @pytest.mark.parametrize("name", CHOICES["extensions"])
 def test_a_capability_is_a_module_with_tests(name: str) -> None:
     assert f"app/extensions/{name}/__init__.py" in paths(name)
-    assert any(path.startswith((f"tests/extensions/{name}/", f"tests/extensions/test_{name}")) for path in paths(name))
+    assert list((EXTENSIONS / name / "tests").glob("test_*.py"))
     assert (REPOSITORY / "extensions" / name / "env").is_file(), "its settings group has a place in .env.example"

@@ -17,9 +17,8 @@ from app.core.component import Component, State
 from app.core.database import DatabaseDep
 from app.core.errors import Conflict
 from app.core.settings import Settings
-from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, WorkerSettings, job
-from app.extensions.worker.queues import open_queue
-from app.extensions.worker.settings import own_database
+from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, WorkerSettings, job, open_queue
+from app.extensions.worker.registry import own_database
 from migrations import backend
 from tests.conftest import Serve, Start
 from tests.extensions.worker.conftest import Work, until
@@ -189,4 +188,4 @@ async def test_without_a_url_jobs_wait_in_the_database_where_it_is_a_server(star
 
 async def test_without_a_queue_enqueuing_is_an_error() -> None:
     with pytest.raises(JobsUnavailable, match="WORKER__URL is not set"):
-        await Jobs(None, database=None, only_told=False).enqueue(note_down.later(1))
+        await Jobs(None, database=None, dry_run=False).enqueue(note_down.later(1))

@@ -16,9 +16,8 @@ import uvicorn
 from app import __main__, main
 from app.core.component import Component, State, opened_in_order
 from app.core.http.lifecycle import Lifecycle
-from app.core.server.stopping import Server
 from app.core.settings import ServiceSettings
-from app.main import SETTINGS, shipped
+from app.main import SETTINGS, default_components
 from tests.conftest import Start
 
 
@@ -31,7 +30,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -
             if isinstance(field.default, Path):
                 monkeypatch.setenv(f"{known.group}__{name}".upper(), str(tmp_path / field.default))
     monkeypatch.setattr(sys, "argv", ["app"])
-    monkeypatch.setattr(Server, "run_alone", lambda server: calls.append(server.config))
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: calls.append(uvicorn.Config(app, **options)))
     monkeypatch.setenv("DATABASE__URL", database_url)
     monkeypatch.setenv("SERVER__PORT", str(free_port()))
     return calls
@@ -93,7 +92,7 @@ def test_another_process_of_the_service_runs_with_everything_open(
         seen.append(state)
 
     swept = Component(name="swept", processes={"sweep": sweep})
-    monkeypatch.setattr(__main__, "shipped", lambda settings: [*shipped(settings), swept])
+    monkeypatch.setattr(__main__, "default_components", lambda settings: [*default_components(settings), swept])
     monkeypatch.setattr(sys, "argv", ["app", "sweep"])
     assert __main__.main() == 0
     (state,) = seen

@@ -1,4 +1,4 @@
-"""The log lines of events: each event of telemetry is one, unless its level is off."""
+"""The log lines of events: each described event is one line, unless its level is off."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -8,43 +8,19 @@ from app.core import context
 from app.core.component import Component, State
 from app.core.observability.logging import LogSettings, write_record
 from app.core.observability.redaction import redact
-from app.core.telemetry import (
-    BreakerChanged,
-    BusinessEvent,
-    CacheRead,
-    CallFinished,
-    CallRetried,
-    JobFinished,
-    QueryFinished,
-    SecurityEvent,
-    TokensUsed,
-    listening,
-)
-
-_LINES: dict[str, dict[type[tuple[Any, ...]], str]] = {
-    "INFO": {
-        BusinessEvent: "business event",
-        SecurityEvent: "security event",
-        JobFinished: "job finished",
-        CallFinished: "call finished",
-        BreakerChanged: "breaker changed",
-        TokensUsed: "tokens used",
-    },
-    "DEBUG": {QueryFinished: "query finished", CacheRead: "cache read", CallRetried: "call retried"},
-}
-"""The access log has `RequestFinished`."""
+from app.core.telemetry import described, listening
 
 
 def component(settings: LogSettings) -> Component:
-    """Log events while the service is open. No one listens for a level that is off, so its events cost nothing."""
-    levels = {"DEBUG": ("DEBUG", "INFO"), "INFO": ("INFO",)}.get(settings.level, ())
+    """Log events while the service is open. Nothing listens for a level that is off, so no event is made for it."""
+    levels = {"DEBUG": ("debug", "info"), "INFO": ("info",)}.get(settings.level, ())
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
         with ExitStack() as stack:
-            for level in levels:
-                for event, message in _LINES[level].items():
-                    stack.enter_context(listening(event, _writer(level.lower(), message)))
+            for event, (level, message) in described("log").items():
+                if level in levels:
+                    stack.enter_context(listening(event, _writer(level, message)))
             yield {}
 
     return Component(name="events", lifespan=lifespan)

@@ -57,7 +57,9 @@ async def test_a_statement_that_takes_too_long_is_503_within_three_seconds(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_route_may_ask_for_more_time_and_the_next_one_has_the_usual(client: httpx2.AsyncClient, method: str) -> None:
+async def test_a_route_may_ask_for_more_time_and_the_next_one_has_the_usual(
+    client: httpx2.AsyncClient, method: str
+) -> None:
     assert (await client.request(method, "/sleep/2", params={"timeout": 9})).json() == "9s"
     assert (await client.request(method, "/sleep/0")).json() == "1500ms"
     assert (await client.request(method, "/sleep/60")).status_code == 503

@@ -1,25 +1,48 @@
-"""The settings of idempotency keys."""
+"""The settings of idempotency keys, and their errors."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
+from app.core.errors import BadRequest, Conflict, ValidationFailed
 from app.core.settings import CommaSeparated, Group
 
 
 class IdempotencySettings(Group):
-    """Where keys are heeded, and what is kept for how long."""
+    """The paths of idempotency keys, and how long answers are stored."""
 
     group: ClassVar[str] = "idempotency"
     paths: CommaSeparated = Field(
-        ("/api",), description="Paths below which an Idempotency-Key is heeded; empty: nowhere."
+        ("/api",), description="Paths below which an Idempotency-Key has an effect; empty: none."
     )
     headers: CommaSeparated = Field(
-        (), description="Further request headers that count, such as the one that names a tenant."
+        (), description="More request headers that make another request, such as that of a tenant."
     )
-    keep: float = Field(86_400.0, gt=0, description="Seconds for which an answer is given again.")
-    lease: float = Field(
-        60.0, gt=0, description="Seconds after which a request that was never answered may be tried again."
-    )
-    answer_limit: int = Field(262_144, ge=0, description="The largest body in bytes of an answer that is kept.")
-    cleanup_interval: float = Field(600.0, gt=0, description="Seconds between two removals of what is over.")
+    keep: float = Field(86_400.0, gt=0, description="Seconds for which an answer is repeated.")
+    lease: float = Field(60.0, gt=0, description="Seconds after which a request without an answer may be tried again.")
+    answer_limit: int = Field(262_144, ge=0, description="The largest body in bytes of an answer that is stored.")
+    cleanup_interval: float = Field(600.0, gt=0, description="Seconds between two removals of expired keys.")
+
+
+class IdempotencyKeyInvalid(BadRequest):
+    """The key cannot be read."""
+
+    message = "an Idempotency-Key has 1 to 255 visible ASCII characters"
+
+
+class IdempotencyKeyReused(ValidationFailed):
+    """The key was used for another request."""
+
+    message = "this Idempotency-Key was sent with another request: use a new key for a new request"
+
+
+class RequestInProgress(Conflict):
+    """The same request is being processed."""
+
+    message = "this request is being processed: send it again for its answer"
+
+
+class AnswerNotKept(Conflict):
+    """The request was processed, but its answer was not stored."""
+
+    message = "this request was processed, but its answer was not stored: read the data that it changed"

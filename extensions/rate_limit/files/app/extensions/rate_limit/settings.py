@@ -1,4 +1,4 @@
-"""The settings of the limits."""
+"""The settings of the rate limit."""
 
 from typing import Annotated, ClassVar
 
@@ -8,17 +8,17 @@ from app.core.settings import CommaSeparated, Group, address
 
 
 class RateLimitSettings(Group):
-    """How often one client may call, and where that is counted."""
+    """The limits of one client, and the storage of the counters."""
 
     group: ClassVar[str] = "rate_limit"
-    enabled: bool | None = Field(None, description="Whether requests are counted; unset: everywhere but in tests.")
+    enabled: bool | None = Field(None, description="Count requests; unset: everywhere except in tests.")
     per_minute: int = Field(60, ge=1, description="Requests that a client, or a key, may send in a minute.")
     per_hour: int = Field(1000, ge=1, description="Requests that a client, or a key, may send in an hour.")
     exempt: CommaSeparated = Field(
-        ("/health", "/metrics"), description="Paths that are not counted, with all below them."
+        ("/health", "/metrics"), description="Paths that are not counted, with all paths below them."
     )
     clients: int = Field(
-        50_000, ge=1, description="Clients that a process counts at most; the oldest are forgotten first."
+        50_000, ge=1, description="The most clients that a process counts; the oldest are forgotten first."
     )
     storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
         None,
@@ -26,5 +26,5 @@ class RateLimitSettings(Group):
         description="Where all processes count together: redis://:password@host:6379/0; unset: each counts for itself.",
     )
     storage_timeout: float = Field(
-        0.3, gt=0, description="Seconds in which the storage has to answer; after that each process counts for itself."
+        0.3, gt=0, description="Seconds in which the storage has to answer; then each process counts for itself."
     )

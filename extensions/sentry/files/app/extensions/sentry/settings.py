@@ -9,16 +9,16 @@ from app.core.settings import Group
 
 
 class SentrySettings(Group):
-    """Where errors are sent, and as what."""
+    """The destination of errors, and their labels."""
 
     group: ClassVar[str] = "sentry"
-    dsn: SecretStr | None = Field(None, description="Where errors are sent; unset: nowhere, and nothing is imported.")
-    environment: str | None = Field(None, description="As what it runs; unset: `SERVICE__ENVIRONMENT`.")
-    release: str | None = Field(None, description="What runs; unset: the service's name and version.")
+    dsn: SecretStr | None = Field(None, description="The destination of errors; unset: none, and nothing is imported.")
+    environment: str | None = Field(None, description="The environment; unset: `SERVICE__ENVIRONMENT`.")
+    release: str | None = Field(None, description="The release; unset: the name and version of the service.")
     traces_sample_rate: float = Field(
-        0.0, ge=0, le=1, description="The share of requests whose times are sent; 0 costs nothing."
+        0.0, ge=0, le=1, description="The share of requests whose durations are sent; 0 costs nothing."
     )
-    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for what is not yet sent.")
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent errors.")
 
     @field_validator("dsn")
     @classmethod
@@ -32,5 +32,5 @@ class SentrySettings(Group):
         except ValueError:
             right = False
         if not (right and project.isdecimal()):
-            raise ValueError("it has to look like https://key@sentry.example.com/1")
+            raise ValueError("has to look like https://key@sentry.example.com/1")
         return dsn

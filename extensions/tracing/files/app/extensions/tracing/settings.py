@@ -10,21 +10,19 @@ from app.core.settings import Group
 
 
 class TracingSettings(Group):
-    """Where spans are sent, and how many."""
+    """The destination of spans, and their share."""
 
     group: ClassVar[str] = "tracing"
     endpoint: str | None = Field(
-        None, description="Where spans are sent, without /v1/traces; unset: nowhere, and nothing is imported."
+        None, description="The URL of the collector without /v1/traces; unset: none, and nothing is imported."
     )
-    headers: SecretStr | None = Field(
-        None, description="What the endpoint asks for: name=value, several with commas between them."
-    )
+    headers: SecretStr | None = Field(None, description="Headers for the endpoint: name=value, separated by commas.")
     sample_rate: float = Field(
-        1.0, ge=0, le=1, description="The share of requests that are recorded, where the caller does not say."
+        1.0, ge=0, le=1, description="The share of recorded requests, if the caller does not decide."
     )
     flush_interval: float = Field(5.0, gt=0, description="Seconds between two sendings.")
-    timeout: float = Field(5.0, gt=0, description="Seconds that one sending may take.")
-    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for what is not yet sent.")
+    timeout: float = Field(5.0, gt=0, description="The time limit of one sending in seconds.")
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent spans.")
 
     @field_validator("endpoint")
     @classmethod
@@ -45,11 +43,11 @@ class TracingSettings(Group):
     def _are_pairs(cls, headers: SecretStr | None) -> SecretStr | None:
         given = headers.get_secret_value() if headers else ""
         if not all(pair.partition("=")[0].strip() and "=" in pair for pair in given.split(",") if given):
-            raise ValueError("they have to look like name=value,name=value")
+            raise ValueError("has to look like name=value,name=value")
         return headers
 
     def header_map(self) -> Mapping[str, str]:
-        """The headers by their names."""
+        """Return the headers by name."""
         given = self.headers.get_secret_value() if self.headers else ""
         pairs = (pair.partition("=") for pair in given.split(",") if pair)
         return {name.strip().lower(): value.strip() for name, _, value in pairs}

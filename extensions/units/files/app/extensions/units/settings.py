@@ -8,9 +8,9 @@ from app.core.settings import Group
 
 
 class UnitsSettings(Group):
-    """When the table of units is loaded: it takes half a second."""
+    """The time of loading the table of units, which takes half a second."""
 
     group: ClassVar[str] = "units"
     preload: bool = Field(
-        default=True, description="Whether the table of units is loaded at the start, or when it is first needed."
+        default=True, description="Load the table of units at the start, not when it is first needed."
     )
