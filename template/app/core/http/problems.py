@@ -78,6 +78,7 @@ class Problem(response_format.Failure):
 class InternalError(ServiceError):
     """An unexpected error: the log has it, under the same correlation id."""
 
+    code = "internal_error"
     status = 500
     message = "something went wrong here: the log has it under this correlation id"
 

@@ -20,12 +20,14 @@ HEADER = "X-API-Key"
 class ApiKeyInvalid(AuthenticationFailed):
     """The request has no valid key."""
 
+    code = "api_key_invalid"
     message = f"send a valid key as {HEADER}"
 
 
 class ApiKeyInsufficient(PermissionDenied):
     """The key is valid, and lacks a scope."""
 
+    code = "api_key_insufficient"
     message = "this key lacks a scope"
 
 

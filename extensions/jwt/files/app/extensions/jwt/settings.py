@@ -113,6 +113,7 @@ def _scopes(value: object) -> frozenset[str]:
 class TokenMissing(AuthenticationFailed):
     """The request has no bearer token."""
 
+    code = "token_missing"
     message = "send a bearer token in the Authorization header"
 
     def __init__(self) -> None:
@@ -122,6 +123,7 @@ class TokenMissing(AuthenticationFailed):
 class TokenInvalid(AuthenticationFailed):
     """The token is expired, forged, not a token, or for another service."""
 
+    code = "token_invalid"
     message = "the bearer token is not valid"
 
     def __init__(self) -> None:
@@ -131,6 +133,7 @@ class TokenInvalid(AuthenticationFailed):
 class ScopeInsufficient(PermissionDenied):
     """The token is valid, and lacks a scope."""
 
+    code = "scope_insufficient"
     message = "this token lacks a scope"
 
     def __init__(self, scopes: Sequence[str]) -> None:
@@ -142,6 +145,7 @@ class ScopeInsufficient(PermissionDenied):
 class KeysUnavailable(ServiceUnavailable):
     """The keys of the issuer are not known yet, so no token can be checked."""
 
+    code = "keys_unavailable"
     message = "tokens cannot be checked right now, try again"
 
 

@@ -80,6 +80,8 @@ class OutboundSettings(Limits, Group):
 class CallFailed(ExternalServiceFailed):
     """A service that this one calls failed, or took too long."""
 
+    code = "call_failed"
+
     def __init__(self, service: str, reason: str, *, retry_after: float | None = None) -> None:
         super().__init__(headers={"Retry-After": str(max(1, round(retry_after)))} if retry_after is not None else {})
         self.service = service
@@ -90,9 +92,13 @@ class CallFailed(ExternalServiceFailed):
 class CircuitOpen(CallFailed):
     """A service that this one calls has failed repeatedly, and is not called for a while."""
 
+    code = "circuit_open"
+
 
 class CallsExhausted(CallFailed):
     """Too many calls to one service are running already."""
+
+    code = "calls_exhausted"
 
 
 class CallFinished(NamedTuple):

@@ -41,6 +41,7 @@ INSERT = text(
 class JobsUnavailable(ServiceUnavailable):
     """The queue of jobs cannot be reached."""
 
+    code = "jobs_unavailable"
     message = "this cannot be worked on right now, try again"
 
 
