@@ -40,10 +40,10 @@ def test_each_fault_of_every_service_is_shown(rendered: Render) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({page.parent.name for page in EXTENSIONS.glob(f"*/{PAGE}")} - set(CHOICES["database"]))
+    "name", sorted({page.parent.parent.name for page in EXTENSIONS.glob(f"*/docs/{PAGE}")} - set(CHOICES["database"]))
 )
 def test_each_fault_of_an_extension_is_shown(name: str) -> None:
-    told = {row[0] for row in rows((EXTENSIONS / name / PAGE).read_text(), "What happens")}
+    told = {row[0] for row in rows((EXTENSIONS / name / "docs" / PAGE).read_text(), "What happens")}
     assert told == set(OF_AN_EXTENSION.get(name, {}))
 
 
