@@ -15,7 +15,7 @@ async def measure() -> dict[str, dict[str, float]]:
     """Each kind of answer by itself, since the cases are compared with the first."""
     from fastapi import APIRouter
 
-    from app.core import endpoints
+    from app.core.http import endpoints
     from app.core.pagination import Links, Page
     from app.core.schema import Schema
     from app.core.versioning import versioned

@@ -34,9 +34,9 @@ async def measure(service: Path, folder: str) -> dict[str, float]:
     """What is added to a request."""
     os.chdir(service)
     sys.path.insert(0, str(service))
-    from app.core.access import AccessLog
     from app.core.context import RequestContext
-    from app.core.logging import LogSettings, Renderer
+    from app.core.observability.access_log import AccessLog
+    from app.core.observability.logging import LogSettings, Renderer
     from app.core.settings import load
     from app.extensions import log_files
     from app.main import GROUPS

@@ -18,7 +18,7 @@ async def measure(port: int) -> dict[str, float]:
     from fastapi import APIRouter
     from pydantic import SecretStr
 
-    from app.core.service import ServiceSettings
+    from app.core.settings import ServiceSettings
     from app.extensions.sentry.reporter import reporter
     from app.extensions.sentry.settings import SentrySettings
 

@@ -18,9 +18,9 @@ async def measure(port: int) -> dict[str, dict[str, float]]:
     """The cost by the share of the requests that are recorded."""
     from fastapi import APIRouter
 
+    from app.core.data.engine import DatabaseSettings
     from app.core.database import Database
-    from app.core.engine import DatabaseSettings
-    from app.core.service import ServiceSettings
+    from app.core.settings import ServiceSettings
     from app.extensions.tracing.recorder import recorder
     from app.extensions.tracing.settings import TracingSettings
     from app.main import load_settings

@@ -6,13 +6,13 @@ import sys
 
 import structlog
 
-from app.core import logging, server
 from app.core.errors import ConfigurationInvalid
-from app.core.logging import LogSettings
-from app.core.redaction import Scrubbed, scrub
-from app.core.server import ServerSettings
-from app.core.service import ServiceSettings
-from app.core.settings import Settings, load
+from app.core.observability import logging
+from app.core.observability.logging import LogSettings
+from app.core.observability.redaction import Scrubbed, scrub
+from app.core.server import serve
+from app.core.server.serve import ServerSettings
+from app.core.settings import ServiceSettings, Settings, load
 from app.main import load_settings, run, shipped
 
 
@@ -33,7 +33,7 @@ def main() -> int:
             settings.of(LogSettings), service=service.name, version=service.version, production=service.production
         )
         if arguments.process is None:
-            server.run(settings.of(ServerSettings), reload=arguments.reload)
+            serve.run(settings.of(ServerSettings), reload=arguments.reload)
         else:
             work(arguments.process, settings)
     except ConfigurationInvalid as error:

@@ -2,19 +2,33 @@
 
 from collections.abc import Sequence
 
-from app import core, extensions, features
-from app.core import health, lifecycle, logging
+from app import extensions, features
+from app.core import database, health
 from app.core import settings as configuration
-from app.core.access import AccessLog
 from app.core.component import Component, Process
+from app.core.data.engine import DatabaseSettings
 from app.core.health import HealthSettings
-from app.core.lifecycle import Lifecycle, LifecycleSettings
-from app.core.logging import LogSettings
-from app.core.security import HttpSettings
-from app.core.service import Service, ServiceSettings
-from app.core.settings import Settings
+from app.core.http import lifecycle
+from app.core.http.application import Service
+from app.core.http.lifecycle import Lifecycle, LifecycleSettings
+from app.core.http.security import HttpSettings
+from app.core.observability import event_log, logging
+from app.core.observability.access_log import AccessLog
+from app.core.observability.logging import LogSettings
+from app.core.server import protocol
+from app.core.server.serve import ServerSettings
+from app.core.settings import Group, ServiceSettings, Settings
 
-GROUPS = [*core.GROUPS, *extensions.GROUPS, *features.GROUPS]
+CORE_GROUPS: list[type[Group]] = [
+    ServiceSettings,
+    ServerSettings,
+    HttpSettings,
+    LogSettings,
+    HealthSettings,
+    LifecycleSettings,
+    DatabaseSettings,
+]
+GROUPS = [*CORE_GROUPS, *extensions.GROUPS, *features.GROUPS]
 
 
 def load_settings() -> Settings:
@@ -28,7 +42,12 @@ def load_settings() -> Settings:
 
 def shipped(settings: Settings) -> list[Component]:
     """What the service is made of, outermost first."""
-    return [*core.components(settings), *extensions.components(settings), *features.components(settings)]
+    core = [
+        event_log.component(settings.of(LogSettings)),
+        protocol.component(settings.of(HttpSettings)),
+        database.component(settings),
+    ]
+    return [*core, *extensions.components(settings), *features.components(settings)]
 
 
 def create_app(components: Sequence[Component] | None = None, settings: Settings | None = None) -> Service:

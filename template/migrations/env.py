@@ -14,14 +14,14 @@ from sqlalchemy.schema import CreateTable
 import app.extensions
 import app.features  # noqa: F401  # every slice's tables are in Base.metadata once it is imported
 from app.__main__ import refuse
-from app.core import engine, logging
+from app.core.data import engine
+from app.core.data.engine import DatabaseSettings
 from app.core.database import unusable
-from app.core.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid
-from app.core.logging import LogSettings
 from app.core.models import Base
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.observability import logging
+from app.core.observability.logging import LogSettings
+from app.core.settings import ServiceSettings, Settings
 from app.main import load_settings
 from migrations import backend, losses
 

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.component import Component
-from app.core.service import Service
+from app.core.http.application import Service
 from app.core.settings import Settings, load
 from app.main import GROUPS, create_app, shipped
 from tests.database import databases

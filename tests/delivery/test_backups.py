@@ -23,7 +23,7 @@ WRITER = """
 import asyncio, sys
 from sqlalchemy import text
 from app.core.database import Database
-from app.core.engine import DatabaseSettings, create
+from app.core.data.engine import DatabaseSettings, create
 
 async def main(rows):
     database = Database(DatabaseSettings(url=sys.argv[1]))

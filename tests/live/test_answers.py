@@ -83,7 +83,11 @@ def test_a_request_is_measured_to_the_end_of_its_answer(path: str, service: Serv
     (span,) = collector.until(lambda: collector.spans(trace_id=answer.headers["x-correlation-id"], kind="server"))
     assert span["attributes"]["http.response.status_code"] == 200
     time.sleep(0.5)
-    assert [line for line in service.lines() if line["level"] == "error" and line["logger"] != "app.core.outer"] == []
+    assert [
+        line
+        for line in service.lines()
+        if line["level"] == "error" and line["logger"] != "app.core.http.request_middleware"
+    ] == []
 
 
 def test_a_background_task_that_fails_is_logged_and_the_connection_serves_on(service: Service) -> None:

@@ -79,7 +79,7 @@ def test_a_table_of_an_earlier_release_is_named_until_a_revision_copies_it(
     upgrade.edit(WITHOUT)
 
     service = run(upgrade.now)
-    (warning,) = [line for line in service.logged(level="warning") if line["logger"] == "app.core.engine"]
+    (warning,) = [line for line in service.logged(level="warning") if line["logger"] == "app.core.data.engine"]
     assert warning["event"].startswith(REUSING)
     service.stop()
 

@@ -92,7 +92,7 @@ def test_the_later_version_changes_every_kind_of_file(fresh: Made) -> None:
         "app/main.py",
         "ops/beacon.sh",
     ]
-    assert {*kinds, ".copier-answers.yml", "app/core/engine.py", "app/extensions/__init__.py"} <= set(changed)
+    assert {*kinds, ".copier-answers.yml", "app/core/data/engine.py", "app/extensions/__init__.py"} <= set(changed)
     seeds = different(the_owners(old), the_owners(new))
     assert {"README.md", "CHANGELOG.md", "app/features/orders/service.py", "migrations/versions/0001_orders.py"} <= set(
         seeds

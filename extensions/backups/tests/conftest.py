@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from ops.backups.command import main
 from ops.backups.sealing import new_key
 

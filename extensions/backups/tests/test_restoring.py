@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from ops.backups.manifest import Manifest
 from tests.ops import places
 from tests.ops.conftest import Ops, execute, kept, notes
 
 HOLDS = """
 import asyncio, sys
-from app.core.engine import DatabaseSettings, create
+from app.core.data.engine import DatabaseSettings, create
 
 async def hold():
     async with create(DatabaseSettings(url=sys.argv[1])).connect() as connection:

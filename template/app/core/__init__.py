@@ -1,31 +1,54 @@
-"""What is true of every service: nothing in here knows an extension or a feature."""
+"""The core of every service. Features import the modules in this folder; its subfolders are internals."""
 
-from app.core import database, events, protocol
-from app.core.component import Component
-from app.core.engine import DatabaseSettings
-from app.core.health import HealthSettings
-from app.core.lifecycle import LifecycleSettings
-from app.core.logging import LogSettings
-from app.core.security import HttpSettings
-from app.core.server import ServerSettings
-from app.core.service import ServiceSettings
-from app.core.settings import Group, Settings
+import sys
+import warnings
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
-GROUPS: list[type[Group]] = [
-    ServiceSettings,
-    ServerSettings,
-    HttpSettings,
-    LogSettings,
-    HealthSettings,
-    LifecycleSettings,
-    DatabaseSettings,
-]
+MOVED = {
+    "access": "observability.access_log",
+    "answers": "http.response_format",
+    "callers": "observability.operator_access",
+    "compression": "http.compression",
+    "database_file": "data.database_file",
+    "decimals": "http.decimals",
+    "endpoints": "http.endpoints",
+    "engine": "data.engine",
+    "events": "observability.event_log",
+    "exact_types": "data.exact_types",
+    "faults": "data.pool",
+    "lifecycle": "http.lifecycle",
+    "limits": "http.limits",
+    "logging": "observability.logging",
+    "migrations": "data.migrations",
+    "outage": "data.outage",
+    "outer": "http.request_middleware",
+    "pool": "data.pool",
+    "problems": "http.problems",
+    "protocol": "server.protocol",
+    "redaction": "observability.redaction",
+    "security": "http.security",
+    "service": "http.application",
+    "transactions": "data.transactions",
+}
+"""Modules that were in this folder up to 0.3: their old import paths work until 0.6."""
 
 
-def components(settings: Settings) -> list[Component]:
-    """What the core adds to the service."""
-    return [
-        events.component(settings.of(LogSettings)),
-        protocol.component(settings.of(HttpSettings)),
-        database.component(settings),
-    ]
+class _MovedModules(MetaPathFinder, Loader):
+    """Imports a module of `MOVED` from its new place, with a `DeprecationWarning`."""
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        """Return a spec for the old name of a moved module."""
+        name = fullname.removeprefix(f"{__name__}.")
+        return ModuleSpec(fullname, self) if name != fullname and name in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put the moved module in place of the one that the import has created."""
+        new = f"{__name__}.{MOVED[module.__name__.removeprefix(f'{__name__}.')]}"
+        warnings.warn(f"{module.__name__} is now {new}: change the import", DeprecationWarning, stacklevel=2)
+        sys.modules[module.__name__] = import_module(new)
+
+
+sys.meta_path.append(_MovedModules())

@@ -13,15 +13,13 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
-from app.core import context, migrations, telemetry
-from app.core import engine as backend
+from app.core import context, telemetry
 from app.core.component import Check, Component, State
-from app.core.database_errors import DatabaseUnreachable, ValueRefused
-from app.core.engine import DatabaseSettings
-from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
-from app.core.pool import Gate
-from app.core.settings import Settings
-from app.core.transactions import (
+from app.core.data import engine as backend
+from app.core.data import migrations
+from app.core.data.engine import DatabaseSettings
+from app.core.data.pool import Gate
+from app.core.data.transactions import (
     COMMITTED,
     FOLLOW_UPS,
     REQUEST,
@@ -35,6 +33,9 @@ from app.core.transactions import (
     once_committed,
     to_the_end,
 )
+from app.core.database_errors import DatabaseUnreachable, ValueRefused
+from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
+from app.core.settings import Settings
 
 __all__ = [
     "Database",

@@ -9,11 +9,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import ColumnCollectionConstraint
 
-from app.core import engine, errors
+from app.core import errors
+from app.core.data import engine
+from app.core.data.pool import DatabaseBusy, DatabaseFault
 from app.core.errors import ServiceError
-from app.core.faults import Fault
 from app.core.models import Base
-from app.core.pool import DatabaseBusy
 
 
 class AlreadyExists(errors.Conflict):
@@ -69,7 +69,7 @@ def as_service_error(error: SQLAlchemyError) -> ServiceError | None:
     elif isinstance(error, StaleDataError):
         known = errors.PreconditionFailed()
     elif isinstance(error, DBAPIError):
-        fault = engine.fault(error) or (Fault("unavailable") if error.connection_invalidated else None)
+        fault = engine.fault(error) or (DatabaseFault("unavailable") if error.connection_invalidated else None)
         if fault is None:
             return None
         meaning = _MEANING[fault.kind]
@@ -84,7 +84,7 @@ def as_service_error(error: SQLAlchemyError) -> ServiceError | None:
     return known
 
 
-def fields_of(fault: Fault, statement: str | None) -> list[str]:
+def fields_of(fault: DatabaseFault, statement: str | None) -> list[str]:
     """The columns that a fault is about, from the names of constraints that the tables declare."""
     if fault.columns:
         return list(fault.columns)

@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from app.core import callers, problems
 from app.core.component import Check, Component, State
 from app.core.errors import AuthenticationFailed, ServiceUnavailable
-from app.core.lifecycle import Lifecycle
+from app.core.http import problems
+from app.core.http.lifecycle import Lifecycle
+from app.core.observability import operator_access
 from app.core.settings import Group, Secret
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def operators_only(settings: HealthSettings) -> Callable[[Request], Awaitable[No
 
     async def refuse_others(request: Request) -> None:
         given = request.headers.get("x-health-key", "")
-        if not callers.is_near(request) and not (settings.key and callers.knows(given, settings.key)):
+        if not operator_access.is_near(request) and not (settings.key and operator_access.knows(given, settings.key)):
             raise AuthenticationFailed("send the key of this service as X-Health-Key")
 
     return refuse_others

@@ -1,10 +1,11 @@
 """Settings: one root of named groups, read from the environment, `.env` and the secrets directory as `GROUP__FIELD`."""
 
 import os
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -23,7 +24,7 @@ from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, Pydanti
 from pydantic_settings.sources import DotEnvSettingsSource, EnvSettingsSource
 
 from app.core.errors import ConfigurationInvalid
-from app.core.redaction import scrub
+from app.core.observability.redaction import scrub
 
 PROJECT = Path(__file__).parents[2]
 """The folder of the service. Relative paths in settings are below it, wherever the service is started from."""
@@ -41,6 +42,33 @@ class Group(BaseModel):
 
 
 GroupT = TypeVar("GroupT", bound=Group)
+
+
+def project(key: str) -> str:
+    """Return a value of `[project]` in pyproject.toml."""
+    path = PROJECT / "pyproject.toml"
+    value: str = tomllib.loads(path.read_text(encoding="utf-8"))["project"][key]
+    return value
+
+
+class ServiceSettings(Group):
+    """What the service is called, and where it runs."""
+
+    group: ClassVar[str] = "service"
+    name: str = Field(
+        default_factory=lambda: project("name"), description="The name; unset: the one in pyproject.toml."
+    )
+    version: str = Field(
+        default_factory=lambda: project("version"), description="The version; unset: the one in pyproject.toml."
+    )
+    environment: Literal["development", "test", "production"] = Field(
+        "production", description="Where it runs. Unset is production, so that nothing is open by oversight."
+    )
+
+    @property
+    def production(self) -> bool:
+        """Whether it runs for real."""
+        return self.environment == "production"
 
 
 def _split(value: object) -> object:

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from fastapi import Depends
 
 from app.core import context
-from app.core.answers import Router
+from app.core.http.response_format import Router
 
 
 def versioned(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core import engine as backend
-from app.core.engine import DatabaseSettings
+from app.core.data import engine as backend
+from app.core.data.engine import DatabaseSettings
 from app.core.settings import Settings
 from app.core.telemetry import QueryFinished, listening
 from tests.conftest import NewDatabase

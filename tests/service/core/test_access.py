@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from app.core import context
 from app.core.component import Component
-from app.core.logging import copied_to
+from app.core.observability.logging import copied_to
 from tests.conftest import Start
 from tests.core.conftest import Lines
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
 from app.core.component import Component
-from app.core.compression import LEAST
+from app.core.http.compression import LEAST
 from tests.conftest import Serve
 from tests.core.exchanges import Answer, exchange
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic_core import PydanticUndefined
 
-from app import core, extensions
+from app import extensions, main
 
 ROOT = Path(__file__).parents[2]
 # Tools beside the service have settings of their own. The groups of features are their owner's to document.
 TOOLS = import_module("ops").GROUPS if (ROOT / "ops" / "__init__.py").exists() else []
-GROUPS = [*core.GROUPS, *extensions.GROUPS, *TOOLS]
+GROUPS = [*main.CORE_GROUPS, *extensions.GROUPS, *TOOLS]
 ROW = re.compile(r"^\| `([A-Z_]+__[A-Z_0-9]+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
 FIELDS = {f"{group.group}__{name}".upper(): field for group in GROUPS for name, field in group.model_fields.items()}
 

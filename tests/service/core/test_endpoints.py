@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core import context
 from app.core.component import Component
 from app.core.database import DatabaseDep
-from app.core.endpoints import Router
 from app.core.errors import Conflict
+from app.core.http.endpoints import Router
 from tests.conftest import Start
 from tests.core import things
 from tests.core.things import Thing

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.core.logging import LogSettings, Pipe, configure, copied_to
+from app.core.observability.logging import LogSettings, Pipe, configure, copied_to
 from tests.core.conftest import Lines
 
 FIELDS = {"event", "level", "logger", "timestamp", "module", "func_name", "lineno", "process", "thread"}

@@ -14,8 +14,8 @@ import uvicorn
 
 from app import __main__
 from app.core.component import Component, State, opened_in_order
-from app.core.lifecycle import Lifecycle
-from app.core.stopping import Server
+from app.core.http.lifecycle import Lifecycle
+from app.core.server.stopping import Server
 from app.main import GROUPS, shipped
 from tests.conftest import Start
 

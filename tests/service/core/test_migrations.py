@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.core import engine as backend
-from app.core.engine import DatabaseSettings
+from app.core.data import engine as backend
+from app.core.data.engine import DatabaseSettings
+from app.core.data.migrations import heads
 from app.core.errors import ConfigurationInvalid
-from app.core.migrations import heads
 from app.core.settings import Settings
 from tests.conftest import NewDatabase, Start
 from tests.migrating import ROOT, alembic, environment

@@ -5,8 +5,8 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from app.core import outage
-from app.core.outage import Away, Outage, Seldom
+from app.core.data import outage
+from app.core.data.outage import Away, Outage, Seldom
 
 CALLER: ContextVar[str] = ContextVar("CALLER", default="nobody")
 

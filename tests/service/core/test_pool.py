@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from app.core.pool import DatabaseBusy, Gate
+from app.core.data.pool import DatabaseBusy, Gate
 
 
 async def test_the_gate_lets_in_first_who_came_first() -> None:

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Body, Header, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core import errors
-from app.core.answers import Failure
 from app.core.component import Component
 from app.core.errors import PROBLEM
+from app.core.http.response_format import Failure
 from tests.conftest import Start
 from tests.core.conftest import Lines
 

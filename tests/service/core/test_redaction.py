@@ -8,7 +8,7 @@ import pytest
 
 from app.__main__ import refuse
 from app.core.errors import ConfigurationInvalid
-from app.core.redaction import HIDDEN, redact, scrub, secret_name
+from app.core.observability.redaction import HIDDEN, redact, scrub, secret_name
 
 LONG = ("a", "a.", "pass", "a-", "a://", "token=", " ", "basic ", "cookie", "'")
 

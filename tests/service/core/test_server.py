@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.core import protocol, stopping
-from app.core.protocol import PromptProtocol
-from app.core.stopping import Server
+from app.core.server import protocol, stopping
+from app.core.server.protocol import PromptProtocol
+from app.core.server.stopping import Server
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 OK = b"HTTP/1.1 200 "

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.routing import BaseRoute
 
 from app.core.component import Component
-from app.core.service import Service
+from app.core.http.application import Service
 from app.core.settings import Settings
 from app.main import create_app, shipped
 from tests.conftest import Start

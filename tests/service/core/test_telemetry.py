@@ -112,7 +112,9 @@ async def test_nobody_listens_for_a_level_that_is_off(start: Start) -> None:
 
 def logged(event: type[tuple[Any, ...]]) -> bool:
     """Whether the log listens. Others may: an extension that was ticked, a slice of yours."""
-    return any(listener.__module__ == "app.core.events" for listener in telemetry._listeners.get(event, ()))
+    return any(
+        listener.__module__ == "app.core.observability.event_log" for listener in telemetry._listeners.get(event, ())
+    )
 
 
 async def test_an_unexpected_error_is_told_with_the_template_of_its_route(start: Start) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from ops.backups import programs
 from tests.ops.conftest import Ops, execute, notes
 

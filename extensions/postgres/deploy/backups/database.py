@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from ops.backups.errors import BackupRefused, DatabaseFailed, InUse
 from ops.backups.manifest import Manifest, Table
 from ops.backups.programs import check_version, database_of, elsewhere, program

@@ -10,7 +10,7 @@ from typing import IO
 
 from sqlalchemy import URL, make_url
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from ops.backups.errors import DatabaseFailed, ToolMissing
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import asyncpg  # type: ignore[import-untyped]
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from ops.backups.errors import DatabaseFailed, InUse
 from ops.backups.manifest import Table
 from ops.backups.programs import url_of

@@ -12,7 +12,7 @@ from typing import IO
 
 from sqlalchemy import make_url
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from ops.backups.errors import BackupError, BackupRefused, DatabaseFailed, DiskFailed, InUse, disk
 from ops.backups.manifest import Manifest, Table, summed
 from ops.backups.sealing import Target

@@ -49,7 +49,7 @@ class CarefulSQLite(losses.CarefulImpl, SQLiteImpl):
     """The SQLite of Alembic, with copies that keep the values of a table."""
 
     __dialect__ = "sqlite"  # Alembic takes the last implementation that is declared for a dialect
-    transactional_ddl = True  # `app.core.engine` sends BEGIN itself
+    transactional_ddl = True  # `app.core.data.engine` sends BEGIN itself
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -25,9 +25,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.schema import CreateTable
 
-from app.core import engine as backend
+from app.core.data import engine as backend
+from app.core.data.engine import DatabaseSettings
 from app.core.database import DatabaseDep
-from app.core.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
 from tests.conftest import Start

@@ -12,9 +12,9 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from app.core import health
+from app.core.data.database_file import DatabaseFile
+from app.core.data.engine import DatabaseSettings
 from app.core.database import Database, DatabaseDep, emit_once_committed
-from app.core.database_file import DatabaseFile
-from app.core.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import PROJECT, Settings
 from app.core.telemetry import BusinessEvent

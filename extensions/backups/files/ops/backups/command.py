@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid
-from app.core.redaction import scrub
-from app.core.service import ServiceSettings
-from app.core.settings import Group, Settings, load
+from app.core.observability.redaction import scrub
+from app.core.settings import Group, ServiceSettings, Settings, load
 from ops.backups import database, making, restoring
 from ops.backups.arguments import parser
 from ops.backups.errors import BackupError, BackupRefused, NotConfirmed

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.core.engine import DatabaseSettings
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.data.engine import DatabaseSettings
+from app.core.settings import ServiceSettings, Settings
 from ops.backups import database, folders
 from ops.backups.errors import BackupError, BackupRefused, LastGoodBackup, disk
 from ops.backups.local import Directory, Place

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 
-from app.core import migrations
-from app.core.engine import DatabaseSettings
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.data import migrations
+from app.core.data.engine import DatabaseSettings
+from app.core.settings import ServiceSettings, Settings
 from ops.backups import database, folders
 from ops.backups.errors import BackupRefused, BackupUnknown
 from ops.backups.local import Directory

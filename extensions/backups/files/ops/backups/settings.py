@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.core.service import ServiceSettings
-from app.core.settings import Group, ProjectPath, ProjectPaths
+from app.core.settings import Group, ProjectPath, ProjectPaths, ServiceSettings
 from ops.backups.sealing import Key
 
 

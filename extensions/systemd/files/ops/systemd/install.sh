@@ -101,7 +101,7 @@ import sys
 
 try:
     from app.core.errors import ConfigurationInvalid
-    from app.core.migrations import heads
+    from app.core.data.migrations import heads
     from app.main import load_settings
 except Exception as error:
     sys.exit(f"install.sh: this release cannot be imported: {error!r}")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.core import context
-from app.core.redaction import redact
+from app.core.observability.redaction import redact
 from app.core.telemetry import BusinessEvent, SecurityEvent
 
 Record = dict[str, Any]

@@ -5,7 +5,7 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core import context
-from app.core.endpoints import SAFE
+from app.core.http.endpoints import SAFE
 from app.extensions.idempotency.errors import IdempotencyKeyInvalid
 from app.extensions.idempotency.exchange import Exchange
 from app.extensions.idempotency.settings import IdempotencySettings

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core import engine
+from app.core.data import engine
 from app.core.database import Database, DatabaseUnreachable
 from app.core.errors import ConfigurationInvalid, OutcomeUnknown
 

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
 from app.core.component import Check, Component, State
-from app.core.logging import copied_to
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.observability.logging import copied_to
+from app.core.settings import ServiceSettings, Settings
 from app.core.telemetry import BusinessEvent, SecurityEvent, listening
 from app.extensions.log_files.lines import auditor, sorter
 from app.extensions.log_files.settings import LogFilesSettings

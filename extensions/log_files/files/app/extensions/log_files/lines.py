@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.core import context
-from app.core.logging import as_json
-from app.core.redaction import redact
+from app.core.observability.logging import as_json
+from app.core.observability.redaction import redact
 from app.core.telemetry import BusinessEvent, SecurityEvent
 
 Append = Callable[[bytes], None]

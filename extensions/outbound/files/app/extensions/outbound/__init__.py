@@ -8,8 +8,7 @@ from typing import Any
 from fastapi import Depends, Request
 
 from app.core.component import Check, Component, State
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.settings import ServiceSettings, Settings
 from app.extensions.outbound.client import Client
 from app.extensions.outbound.decorator import resilient
 from app.extensions.outbound.errors import CallFailed, CallsExhausted, CircuitOpen

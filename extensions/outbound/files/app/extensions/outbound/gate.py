@@ -6,7 +6,7 @@ from contextlib import suppress
 from threading import get_ident
 from typing import Any, NamedTuple, TypeVar
 
-from app.core.outage import Away
+from app.core.data.outage import Away
 from app.extensions.outbound.breaker import Breaker
 from app.extensions.outbound.errors import CircuitOpen
 from app.extensions.outbound.scripts import ADMIT, SETTLE

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from threading import get_ident
 from typing import Any
 
-from app.core.outage import Outage
+from app.core.data.outage import Outage
 
 Script = Callable[[str, list[str | int]], Awaitable[Any]]
 """Runs with a key and arguments, or raises `Away`."""

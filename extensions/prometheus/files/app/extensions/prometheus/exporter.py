@@ -9,9 +9,8 @@ from prometheus_client import Gauge, disable_created_metrics
 
 from app.core.component import Component, State
 from app.core.errors import ConfigurationInvalid
-from app.core.server import ServerSettings
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.server.serve import ServerSettings
+from app.core.settings import ServiceSettings, Settings
 from app.core.telemetry import listening
 from app.extensions.prometheus.events import Events
 from app.extensions.prometheus.exposition import metrics_router

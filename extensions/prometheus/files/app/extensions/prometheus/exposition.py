@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from pydantic import SecretStr
 
-from app.core.callers import is_near, knows
 from app.core.errors import AuthenticationFailed, PermissionDenied
+from app.core.observability.operator_access import is_near, knows
 
 
 def metrics_router(registry: CollectorRegistry, look: Callable[[], None], token: SecretStr | None) -> APIRouter:

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from app.core import problems
 from app.core.errors import ConfigurationInvalid
-from app.core.protocol import PromptProtocol
+from app.core.http import problems
+from app.core.server.protocol import PromptProtocol
 
 
 class Listener(uvicorn.Server):

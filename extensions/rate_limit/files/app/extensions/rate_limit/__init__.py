@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from starlette.middleware import Middleware
 
 from app.core.component import Component, State
-from app.core.server import ServerSettings
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.server.serve import ServerSettings
+from app.core.settings import ServiceSettings, Settings
 from app.extensions.rate_limit.middleware import RateLimit
 from app.extensions.rate_limit.routes import limited
 from app.extensions.rate_limit.settings import RateLimitSettings

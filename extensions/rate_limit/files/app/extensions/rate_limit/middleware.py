@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core import context, telemetry
 from app.core.context import RequestContext
+from app.core.data.outage import Away
 from app.core.errors import RateLimited
-from app.core.outage import Away
 from app.extensions.rate_limit.memory import Memory
 from app.extensions.rate_limit.routes import Routes
 from app.extensions.rate_limit.settings import RateLimitSettings

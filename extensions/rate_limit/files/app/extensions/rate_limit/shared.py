@@ -1,6 +1,6 @@
 """Counting for all processes together, in a server that speaks Redis' protocol: one script, one round trip."""
 
-from app.core.outage import Outage
+from app.core.data.outage import Outage
 from app.extensions.rate_limit.settings import RateLimitSettings
 from app.extensions.rate_limit.windows import Limit, Verdict
 

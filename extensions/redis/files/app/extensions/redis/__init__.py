@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.core.component import Check, Component, State
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.settings import ServiceSettings, Settings
 from app.extensions.redis.cache import Cache, CacheDep
 from app.extensions.redis.connection import Connection
 from app.extensions.redis.decorator import cached, running

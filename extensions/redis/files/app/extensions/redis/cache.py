@@ -14,9 +14,9 @@ from fastapi import Depends, Request
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.data.outage import Away, Seldom
 from app.core.database import once_committed
 from app.core.errors import ServiceError
-from app.core.outage import Away, Seldom
 from app.core.telemetry import CacheRead, emit
 from app.extensions.redis.connection import Connection
 from app.extensions.redis.entries import Entry, decode, encode, from_json, reason, through_json

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from app.core.component import State
-from app.core.outage import Outage
+from app.core.data.outage import Outage
 from app.extensions.redis.settings import RedisSettings
 
 Part = bytes | str | int | float

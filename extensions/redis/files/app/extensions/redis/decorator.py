@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.core.engine import READING
+from app.core.data.engine import READING
 from app.extensions.redis.cache import Cache
 from app.extensions.redis.keys import key_for
 

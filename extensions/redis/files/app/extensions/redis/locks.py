@@ -11,8 +11,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.core.data.outage import Away
 from app.core.errors import Conflict, ServiceUnavailable
-from app.core.outage import Away
 from app.extensions.redis.connection import Connection, milliseconds
 
 GIVE_BACK = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"

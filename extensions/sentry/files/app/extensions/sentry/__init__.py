@@ -1,8 +1,7 @@
 """Sentry: unexpected errors, and where that is asked for the times of requests, with their ids."""
 
 from app.core.component import Component
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.settings import ServiceSettings, Settings
 from app.extensions.sentry.settings import SentrySettings
 
 __all__ = ["SentrySettings", "component"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from sentry_sdk.transport import HttpTransport
 
-from app.core.outage import Seldom
+from app.core.data.outage import Seldom
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 from sentry_sdk.types import Event
 
 from app.core import context
-from app.core.redaction import redact, scrub
+from app.core.observability.redaction import redact, scrub
 
 
 def completed(event: Event, _: Any) -> Event:

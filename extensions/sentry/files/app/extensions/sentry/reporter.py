@@ -10,7 +10,7 @@ from sentry_sdk.utils import event_from_exception
 
 from app.core import context
 from app.core.component import Component, State
-from app.core.service import ServiceSettings
+from app.core.settings import ServiceSettings
 from app.core.telemetry import JobFailed, RequestFailed, listening
 from app.extensions.sentry.delivery import Delivery
 from app.extensions.sentry.events import completed

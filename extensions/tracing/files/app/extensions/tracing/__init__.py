@@ -1,8 +1,7 @@
 """Tracing: requests, statements and calls as OpenTelemetry spans, sent over OTLP."""
 
 from app.core.component import Component
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.settings import ServiceSettings, Settings
 from app.extensions.tracing.settings import TracingSettings
 
 __all__ = ["TracingSettings", "component"]

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind, Status
 from opentelemetry.util.types import Attributes
 
-from app.core.outage import Seldom
-from app.core.redaction import redact, scrub
+from app.core.data.outage import Seldom
+from app.core.observability.redaction import redact, scrub
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from app.core.component import Component, State
-from app.core.service import ServiceSettings
+from app.core.settings import ServiceSettings
 from app.core.telemetry import listening
 from app.extensions.tracing.export import Export
 from app.extensions.tracing.libraries import traced_libraries

@@ -8,8 +8,8 @@ from fastapi.params import Depends as Dependency
 from fastapi.responses import StreamingResponse
 
 from app.core import context
-from app.core.endpoints import Router
 from app.core.errors import ServiceError, problems
+from app.core.http.endpoints import Router
 from app.core.versioning import versioned
 from app.extensions.uploads.errors import (
     REFUSALS,

@@ -8,8 +8,7 @@ from typing import Any
 from app.core.component import Check, Component, State
 from app.core.errors import ConfigurationInvalid
 from app.core.health import HealthSettings
-from app.core.service import ServiceSettings
-from app.core.settings import Settings
+from app.core.settings import ServiceSettings, Settings
 from app.extensions.worker.declaring import Call, Job, job
 from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable
 from app.extensions.worker.settings import WorkerSettings, own_database

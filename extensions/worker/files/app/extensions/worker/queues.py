@@ -16,7 +16,7 @@ from saq.job import Status
 from saq.utils import now
 
 from app.core import telemetry
-from app.core.outage import Seldom
+from app.core.data.outage import Seldom
 from app.extensions.worker.declaring import Call, Job, declared
 from app.extensions.worker.settings import WorkerSettings
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from app.core.engine import DatabaseSettings
+from app.core.data.engine import DatabaseSettings
 from app.core.settings import Group, Settings, address
 
 SCHEMES = {"redis", "rediss", "postgres", "postgresql"}

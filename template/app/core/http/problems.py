@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from app.core import answers, context, errors
+from app.core import context, errors
 from app.core.database_errors import as_service_error
 from app.core.errors import PROBLEM, ServiceError
+from app.core.http import response_format
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class FieldError(BaseModel):
     code: str
 
 
-class Problem(answers.Failure):
+class Problem(response_format.Failure):
     """An error, as RFC 9457 has it; `correlation_id` finds it in the log."""
 
     model_config = ConfigDict(extra="allow")
@@ -96,7 +97,7 @@ def body(error: ServiceError, path: str) -> bytes:
         "errors": error.errors,
         "correlation_id": request.correlation_id if request else "",
         "timestamp": datetime.now(UTC),
-        **answers.failure(error.message, error.status),
+        **response_format.failure(error.message, error.status),
     }
     if error.details:
         document["details"] = error.details

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.core.faults import Fault
-from app.core.pool import Gate, PoolSettings, keep_fresh
+from app.core.data.pool import DatabaseFault, Gate, PoolSettings, keep_fresh
 
 READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
 """The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
@@ -179,19 +178,19 @@ def _code(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", None) or getattr(cause, "sqlstate", None) or "")
 
 
-def fault(error: DBAPIError) -> Fault | None:
+def fault(error: DBAPIError) -> DatabaseFault | None:
     """What PostgreSQL complains of, or nothing where the statement itself is wrong."""
     cause = error.orig.__cause__ if error.orig else None
     code = _code(error)
     if code.startswith(_UNAVAILABLE):
-        return Fault("unavailable")
+        return DatabaseFault("unavailable")
     if code.startswith("22") or isinstance(cause, ValueError | OverflowError):
-        return Fault("value")
+        return DatabaseFault("value")
     kind: Any = _FAULTS.get(code)
     if kind is None:
         return None
     column = getattr(cause, "column_name", None)
-    return Fault(kind, constraint=getattr(cause, "constraint_name", None), columns=(column,) if column else ())
+    return DatabaseFault(kind, constraint=getattr(cause, "constraint_name", None), columns=(column,) if column else ())
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.core import context, problems
+from app.core import context
 from app.core.errors import BadRequest
+from app.core.http import problems
 from app.core.settings import CommaSeparated, Group
 
 HeaderList = list[tuple[bytes, bytes]]

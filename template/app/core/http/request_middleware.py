@@ -10,15 +10,16 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core import problems, telemetry
-from app.core.access import AccessLog
-from app.core.compression import Compression
+from app.core import telemetry
 from app.core.context import RequestContext, enter
-from app.core.deadlines import Clock
 from app.core.errors import PROBLEM, BadRequest, ServiceError, ServiceUnavailable
-from app.core.lifecycle import Lifecycle
-from app.core.limits import BoundedBody, RequestRefused
-from app.core.security import PROBES, HeaderList, HttpSettings, answers_to, cors_headers, headers, with_cors
+from app.core.http import problems
+from app.core.http.compression import Compression
+from app.core.http.deadlines import Clock
+from app.core.http.lifecycle import Lifecycle
+from app.core.http.limits import BoundedBody, RequestRefused
+from app.core.http.security import PROBES, HeaderList, HttpSettings, answers_to, cors_headers, headers, with_cors
+from app.core.observability.access_log import AccessLog
 
 logger = logging.getLogger(__name__)
 BODILESS = frozenset({204, 304})

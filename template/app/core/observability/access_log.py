@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import orjson
 
 from app.core.context import RequestContext
-from app.core.logging import LogSettings, Renderer, copies, hand_out, write
+from app.core.observability.logging import LogSettings, Renderer, copies, hand_out, write
 
 
 class AccessLog:

@@ -15,7 +15,8 @@ from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from app.core import context, endpoints
+from app.core import context
+from app.core.http import endpoints
 from app.core.pagination import CursorPage, Links, Page
 
 __all__ = ["Envelope", "Failure", "Router", "failure"]

@@ -18,12 +18,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.schema import CreateTable
 
-from app.core.database_file import DatabaseFile
+from app.core.data.database_file import DatabaseFile
+from app.core.data.exact_types import EXACT_TYPES
+from app.core.data.pool import DatabaseFault, Gate, PoolSettings
 from app.core.errors import ConfigurationInvalid
-from app.core.exact_types import EXACT_TYPES
-from app.core.faults import Fault
 from app.core.models import Base
-from app.core.pool import Gate, PoolSettings
 from app.core.settings import located
 
 logger = logging.getLogger(__name__)
@@ -250,20 +249,20 @@ def commit_was_refused(error: DBAPIError) -> bool:
     return True
 
 
-def fault(error: DBAPIError) -> Fault | None:
+def fault(error: DBAPIError) -> DatabaseFault | None:
     """What SQLite complains of, or nothing where the statement itself is wrong."""
     name = str(getattr(error.orig, "sqlite_errorname", ""))
     if name.startswith(_UNAVAILABLE):
-        return Fault("unavailable")
+        return DatabaseFault("unavailable")
     if isinstance(error.orig, OverflowError) or "too large to convert" in str(error.orig):
-        return Fault("value")
+        return DatabaseFault("value")
     kind: Any = _FAULTS.get(name)
     if kind is None:
         return None
     about = str(error.orig).partition("failed: ")[2]
     if kind in {"unique", "not_null"} and not about.startswith("index "):
-        return Fault(kind, columns=tuple(column.partition(".")[2] for column in about.split(", ")))
-    return Fault(kind, constraint=re.sub(r"^index '(.*)'$", r"\1", about) or None)
+        return DatabaseFault(kind, columns=tuple(column.partition(".")[2] for column in about.split(", ")))
+    return DatabaseFault(kind, constraint=re.sub(r"^index '(.*)'$", r"\1", about) or None)
 
 
 @contextmanager

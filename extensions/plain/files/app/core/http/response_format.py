@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.core.endpoints import Router
+from app.core.http.endpoints import Router
 
 __all__ = ["Failure", "Router", "failure"]
 

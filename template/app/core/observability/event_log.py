@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from app.core.component import Component, State
-from app.core.logging import LogSettings
+from app.core.observability.logging import LogSettings
 from app.core.telemetry import (
     BreakerChanged,
     BusinessEvent,

@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.core import engine as backend
 from app.core import telemetry
 from app.core.context import RequestContext
+from app.core.data import engine as backend
 from app.core.database_errors import DatabaseUnreachable
 from app.core.errors import FollowUpFailed, OutcomeUnknown
 

@@ -9,11 +9,12 @@ from contextvars import copy_context
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.core import context, problems
+from app.core import context
 from app.core.component import Component, State
 from app.core.context import RequestContext
 from app.core.errors import PROBLEM, BadRequest, HeadersTooLarge, RequestTimedOut, ServiceError
-from app.core.security import HttpSettings
+from app.core.http import problems
+from app.core.http.security import HttpSettings
 
 logger = logging.getLogger(__name__)
 LINGER = 2.0

@@ -1,54 +1,26 @@
 """The application object: FastAPI inside the outer wrapper, with problems in its OpenAPI and a docs page."""
 
-import tomllib
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, request_response
-from pydantic import Field
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from app.core import problems
-from app.core.access import AccessLog
 from app.core.component import Component, in_serving_order, opened_in_order
 from app.core.errors import PROBLEM
-from app.core.lifecycle import Lifecycle
-from app.core.outer import Outer
-from app.core.security import HeaderList, HttpSettings, headers, policy_for_page
-from app.core.settings import PROJECT, Group
+from app.core.http import problems
+from app.core.http.lifecycle import Lifecycle
+from app.core.http.request_middleware import Outer
+from app.core.http.security import HeaderList, HttpSettings, headers, policy_for_page
+from app.core.observability.access_log import AccessLog
+from app.core.settings import ServiceSettings, project
 
 DOCS, OPENAPI = "/docs", "/openapi.json"
-
-
-def _project(key: str) -> str:
-    path = PROJECT / "pyproject.toml"
-    value: str = tomllib.loads(path.read_text(encoding="utf-8"))["project"][key]
-    return value
-
-
-class ServiceSettings(Group):
-    """What the service is called, and where it runs."""
-
-    group: ClassVar[str] = "service"
-    name: str = Field(
-        default_factory=lambda: _project("name"), description="The name; unset: the one in pyproject.toml."
-    )
-    version: str = Field(
-        default_factory=lambda: _project("version"), description="The version; unset: the one in pyproject.toml."
-    )
-    environment: Literal["development", "test", "production"] = Field(
-        "production", description="Where it runs. Unset is production, so that nothing is open by oversight."
-    )
-
-    @property
-    def production(self) -> bool:
-        """Whether it runs for real."""
-        return self.environment == "production"
 
 
 class Service(FastAPI):
@@ -71,7 +43,7 @@ class Service(FastAPI):
         super().__init__(
             title=service.name,
             version=service.version,
-            description=_project("description"),
+            description=project("description"),
             lifespan=opened_in_order(components),
             middleware=[middleware for component in components for middleware in component.middleware],
             redirect_slashes=False,  # the redirect would repeat the Host header

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from sqlalchemy import event
@@ -91,3 +92,12 @@ def keep_fresh(
                 ping(connection)
             except Exception as error:
                 raise DisconnectionError("did not answer after it had been idle") from error
+
+
+@dataclass(frozen=True)
+class DatabaseFault:
+    """A refusal of the database. `unavailable` may work when it is tried again; the others never will."""
+
+    kind: Literal["unique", "foreign_key", "not_null", "check", "value", "unavailable"]
+    constraint: str | None = None
+    columns: tuple[str, ...] = ()

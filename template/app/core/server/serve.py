@@ -15,9 +15,9 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 from app.core.errors import ConfigurationInvalid
-from app.core.protocol import PromptProtocol
+from app.core.server.protocol import PromptProtocol
+from app.core.server.stopping import Server
 from app.core.settings import CommaSeparated, Group
-from app.core.stopping import Server
 
 
 class ServerSettings(Group):

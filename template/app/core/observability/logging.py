@@ -16,7 +16,7 @@ from structlog.processors import CallsiteParameter, CallsiteParameterAdder
 from structlog.stdlib import ProcessorFormatter
 
 from app.core import context
-from app.core.redaction import redact
+from app.core.observability.redaction import redact
 from app.core.settings import Group
 
 EventDict = MutableMapping[str, Any]

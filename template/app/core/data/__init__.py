@@ -1,0 +1,1 @@
+"""Backends: the engine and pool of the database, transactions and migrations."""

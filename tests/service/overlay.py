@@ -1,0 +1,50 @@
+"""Lays the template's in-depth tests over a rendered service, where they run with its code and its libraries."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.manifests import EXTENSIONS, REPOSITORY
+from tests.tree import CHOICES, parts
+
+SERVICE = REPOSITORY / "tests" / "service"
+ALWAYS = ["core", "dev", "extensions"]
+"""The folders of this one that each service gets, as `tests/NAME`."""
+SOME = {*CHOICES["database"], *CHOICES["response_format"]}
+"""A folder with one of these names is laid over its parent, in a service that has chosen it."""
+
+
+def folders() -> dict[str, Path]:
+    """Return each folder with tests by its place in a service, with those of options that a service may not have."""
+    found = {f"tests/{name}": SERVICE / name for name in ALWAYS}
+    for path in sorted(EXTENSIONS.glob("*/tests")):
+        name = path.parent.name
+        found["tests/ops" if name in CHOICES["delivery"] else f"tests/extensions/{name}"] = path
+    return found
+
+
+def files(folder: Path) -> list[Path]:
+    """Return every file below a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def laid_over(answers: dict[str, Any]) -> dict[str, Path]:
+    """Return the tests that belong to a service with these recorded answers, by their paths there."""
+    enabled = set(parts(answers))
+    found = {}
+    for place, folder in folders().items():
+        if folder.parent == SERVICE or folder.parent.name in enabled:
+            for path in files(folder):
+                inside = path.relative_to(folder).parts
+                if set(inside) & SOME <= enabled:
+                    found["/".join([place, *(part for part in inside if part not in SOME)])] = path
+    return found
+
+
+def lay_over(root: Path, answers: dict[str, Any]) -> None:
+    """Copy the tests of a service into it."""
+    for name, path in laid_over(answers).items():
+        target = root / name
+        assert not target.exists(), f"a service ships {name} itself"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
