@@ -27,7 +27,7 @@ class HealthSettings(Group):
     """Who may see how each part does."""
 
     group: ClassVar[str] = "health"
-    key: Secret | None = Field(None, description="Sent as X-Health-Key, it opens /health to callers from anywhere.")
+    key: Secret | None = Field(None, description="The X-Health-Key that opens /health to any caller.")
 
 
 class NotReady(ServiceUnavailable):

@@ -12,18 +12,12 @@ class AuditSettings(Group):
     """Where the trail is, and how it is sealed."""
 
     group: ClassVar[str] = "audit"
-    path: ProjectPath = Field(Path("var/audit.jsonl"), description="The file that records are added to.")
-    key: Secret | None = Field(
-        None, description="Seals the records; without it whoever can write to the file can make a whole new one."
-    )
-    flush_interval: float = Field(
-        0.2, gt=0, description="Seconds for which records are gathered before they are written."
-    )
-    backlog: int = Field(
-        10_000, ge=1, description="Records that wait in memory while the file takes none; the log has those beyond."
-    )
+    path: ProjectPath = Field(Path("var/audit.jsonl"), description="The file of the audit log.")
+    key: Secret | None = Field(None, description="The key that signs the records; without it the file can be replaced.")
+    flush_interval: float = Field(0.2, gt=0, description="Seconds between two writes.")
+    backlog: int = Field(10_000, ge=1, description="Records that wait in memory while the file is not writable.")
     required: bool = Field(
-        default=False, description="Whether the service stops taking requests while records cannot be written."
+        default=False, description="Whether the service is not ready while records cannot be written."
     )
     leave_out: CommaSeparated = Field((), description="Names of events that are not recorded.")
 

@@ -17,22 +17,16 @@ class JwtSettings(Group):
     """Whose tokens are believed. With neither a secret nor an issuer every token is refused."""
 
     group: ClassVar[str] = "jwt"
-    issuer: str | None = Field(
-        None, description="The `iss` of tokens; without a secret its keys are found by OpenID Connect discovery."
-    )
-    jwks_url: Url | None = Field(None, description="Where the issuer's keys are; unset: where its discovery says.")
-    secret: Secret | None = Field(
-        None, description="The secret that tokens are signed with, in place of an issuer's keys: 32 bytes at least."
-    )
-    audience: CommaSeparated = Field(
-        (), description="The `aud` that tokens must have, one of these; required with an issuer's keys."
-    )
+    issuer: str | None = Field(None, description="The `iss` of tokens, and the address of OpenID Connect discovery.")
+    jwks_url: Url | None = Field(None, description="The address of the issuer's keys; unset: by discovery.")
+    secret: Secret | None = Field(None, description="The shared secret, at least 32 bytes, in place of an issuer.")
+    audience: CommaSeparated = Field((), description="Accepted values of `aud`; required with an issuer.")
     algorithms: CommaSeparated = Field(
-        (), description="The algorithms that are believed; unset: HS256 with a secret, RS256 and ES256 with keys."
+        (), description="Accepted algorithms; unset: HS256 with a secret, else RS256 and ES256."
     )
     leeway: float = Field(30.0, ge=0, le=300, description="Seconds by which clocks may differ.")
-    refresh_interval: float = Field(300.0, gt=0, description="Seconds until the issuer's keys are fetched again.")
-    timeout: float = Field(2.0, gt=0, le=10, description="Seconds that the issuer has to hand over its keys.")
+    refresh_interval: float = Field(300.0, gt=0, description="Seconds between two fetches of the issuer's keys.")
+    timeout: float = Field(2.0, gt=0, le=10, description="Seconds for a fetch of the issuer's keys.")
 
     @property
     def allowed(self) -> tuple[str, ...]:

@@ -11,13 +11,9 @@ class PrometheusSettings(Group):
     """Whether metrics are kept, and who may read them where."""
 
     group: ClassVar[str] = "prometheus"
-    enabled: bool = Field(default=True, description="Whether metrics are kept and served.")
+    enabled: bool = Field(default=True, description="Whether metrics are collected and served.")
     token: Secret | None = Field(
-        None, description="The bearer token that /metrics asks for; unset: only private addresses are answered."
+        None, description="The bearer token for /metrics; unset: only private addresses are answered."
     )
-    port: int | None = Field(
-        None, ge=1, le=65535, description="A port of its own for /metrics; unset: it is served with everything else."
-    )
-    files: ProjectPaths = Field(
-        (), description="Files in Prometheus' text format, whose metrics are served with those of the service."
-    )
+    port: int | None = Field(None, ge=1, le=65535, description="A separate port for /metrics.")
+    files: ProjectPaths = Field((), description="Files with more metrics in Prometheus' text format.")

@@ -13,18 +13,14 @@ class TracingSettings(Group):
     """Where spans are sent, and how many."""
 
     group: ClassVar[str] = "tracing"
-    endpoint: str | None = Field(
-        None, description="Where spans are sent, without /v1/traces; unset: nowhere, and nothing is imported."
-    )
-    headers: SecretStr | None = Field(
-        None, description="What the endpoint asks for: name=value, several with commas between them."
-    )
+    endpoint: str | None = Field(None, description="The OTLP/HTTP endpoint, without /v1/traces; unset: off.")
+    headers: SecretStr | None = Field(None, description="Headers for the endpoint: name=value, comma-separated.")
     sample_rate: float = Field(
-        1.0, ge=0, le=1, description="The share of requests that are recorded, where the caller does not say."
+        1.0, ge=0, le=1, description="The share of requests recorded, unless the caller decides."
     )
-    flush_interval: float = Field(5.0, gt=0, description="Seconds between two sendings.")
-    timeout: float = Field(5.0, gt=0, description="Seconds that one sending may take.")
-    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for what is not yet sent.")
+    flush_interval: float = Field(5.0, gt=0, description="Seconds between two exports.")
+    timeout: float = Field(5.0, gt=0, description="Seconds for one export.")
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent spans.")
 
     @field_validator("endpoint")
     @classmethod

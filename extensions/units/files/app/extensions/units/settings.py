@@ -11,6 +11,4 @@ class UnitsSettings(Group):
     """When the table of units is loaded: it takes half a second."""
 
     group: ClassVar[str] = "units"
-    preload: bool = Field(
-        default=True, description="Whether the table of units is loaded at the start, or when it is first needed."
-    )
+    preload: bool = Field(default=True, description="Whether the table of units is loaded at the start.")

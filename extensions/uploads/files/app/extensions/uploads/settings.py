@@ -21,26 +21,23 @@ class UploadsSettings(Group):
     group: ClassVar[str] = "uploads"
     types: Annotated[CommaSeparated, AfterValidator(_known)] = Field(
         ("pdf", "png", "jpg", "jpeg", "gif", "webp", "txt", "csv"),
-        description="Extensions that are taken; the content has to be of the kind that they promise. "
-        "Also known: `mp4`, `zip`, `docx`, `xlsx`, `json`.",
+        description="Accepted extensions. Also known: `mp4`, `zip`, `docx`, `xlsx`, `json`.",
     )
     file_limit: int = Field(10_485_760, ge=1, description="The largest file in bytes.")
     files: int = Field(10, ge=1, le=1000, description="The most files in one request.")
-    receive_timeout: float = Field(300.0, gt=0, description="Seconds in which the files of one request have to arrive.")
-    directory: ProjectPath = Field(Path("var/uploads"), description="Where files are stored, unless a bucket is named.")
-    bucket: str | None = Field(
-        None, description="The bucket of an S3-compatible store; unset: files go to the directory."
-    )
-    prefix: str = Field("uploads/", pattern=r"^([\w.-]+/)*$", description="What names in the bucket begin with.")
+    receive_timeout: float = Field(300.0, gt=0, description="Seconds in which the files of a request must arrive.")
+    directory: ProjectPath = Field(Path("var/uploads"), description="The folder of the files, without a bucket.")
+    bucket: str | None = Field(None, description="The bucket of an S3-compatible store.")
+    prefix: str = Field("uploads/", pattern=r"^([\w.-]+/)*$", description="The prefix of names in the bucket.")
     endpoint: str | None = Field(
         None, pattern=r"^(https?://.+)?$", description="The URL of the store; unset: Amazon's."
     )
     region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
     access_key: str | None = Field(
-        None, description="The id of the key to the bucket; unset: what the `AWS_` variables or the machine's role say."
+        None, description="The id of the bucket's key; unset: `AWS_` variables or the machine's role."
     )
-    secret_key: SecretStr | None = Field(None, description="The secret of the key to the bucket.")
-    timeout: float = Field(10.0, gt=0, description="Seconds that one request to the store may take.")
+    secret_key: SecretStr | None = Field(None, description="The secret of the bucket's key.")
+    timeout: float = Field(10.0, gt=0, description="Seconds for one request to the store.")
 
     @model_validator(mode="after")
     def _a_whole_key(self) -> Self:
