@@ -40,7 +40,7 @@ EVERYTHING = {"extensions": CHOICES["extensions"], "delivery": CHOICES["delivery
 @pytest.mark.parametrize("database", CHOICES["database"])
 def test_a_services_links_lead_somewhere(database: str, ci: str | None, rendered: Render) -> None:
     root = rendered(database=database, **(EVERYTHING | {"ci": ci} if ci else NOTHING))
-    for page in [root / "README.md", *(root / "docs").glob("*.md")]:
+    for page in [root / "README.md", *(root / "docs").rglob("*.md")]:
         assert not broken(page), page
 
 
@@ -48,7 +48,7 @@ def test_what_a_service_says_of_its_pages_elsewhere_is_there(rendered: Render) -
     root = rendered(preset="production", repository_url="https://example.com/ada/orders")
     named = 0
     for path in [path for path in texts(root) if path.suffix != ".md"]:
-        for page, anchor in re.findall(r"\b(docs/[\w-]+\.md)(?:#([\w-]+))?", path.read_text()):
+        for page, anchor in re.findall(r"\b(docs/(?:options/)?[\w-]+\.md)(?:#([\w-]+))?", path.read_text()):
             named += 1
             assert (root / page).exists(), f"{path}: {page}"
             assert not anchor or anchor in anchors((root / page).read_text()), f"{path}: {page}#{anchor}"
@@ -57,7 +57,8 @@ def test_what_a_service_says_of_its_pages_elsewhere_is_there(rendered: Render) -
 
 def test_every_page_of_a_service_is_in_its_index(rendered: Render) -> None:
     docs = rendered() / "docs"
-    assert {page.name for page in docs.glob("*.md")} - {"index.md"} <= set(links((docs / "index.md").read_text()))
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    assert pages - {"index.md"} <= set(links((docs / "index.md").read_text()))
 
 
 def test_every_decision_is_in_the_list() -> None:

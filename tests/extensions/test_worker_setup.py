@@ -13,7 +13,7 @@ from tests.render import render
 
 def test_the_guides_jobs_run_in_the_slice_of_the_page_about_extending(rendered: Make) -> None:
     service = rendered(copy=True, extensions=SERVERS["postgres"], sample=False, database="postgres")
-    pages = [(service.root / "docs" / name).read_text() for name in ("extending.md", "options.md")]
+    pages = [(service.root / "docs" / name).read_text() for name in ("extending.md", "options/worker.md")]
     for block in [block for page in pages for block in blocks(page) if block.path]:
         write(service.root, block)
     (enqueue,) = [block.content for block in blocks(pages[1]) if block.content.startswith("await jobs.enqueue(")]

@@ -159,7 +159,7 @@ def test_what_is_on_is_there(service: Loaded) -> None:
             assert not (root / path).stat().st_mode & 0o111, path
         for path in part["scripts"]:
             assert (root / path).stat().st_mode & 0o111, path
-        document = (root / ("README.md" if name in SEEDS else "docs/options.md")).read_text()
+        document = (root / ("README.md" if name in SEEDS else f"docs/options/{name}.md")).read_text()
         assert (EXTENSIONS / name / "docs" / "guide.md").read_text().splitlines()[0] in document
 
 
