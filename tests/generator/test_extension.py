@@ -58,11 +58,11 @@ def test_the_generated_list_is_what_a_careful_person_types(count: int, extended:
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ({"extensions": ["queue"]}, "queue needs postgres: it keeps its jobs there; tick it or untick queue"),
+        ({"extensions": ["queue"]}, "queue needs postgres: it keeps its jobs there; enable it or disable queue"),
         ({"extensions": ["mailer"], "database": "postgres"}, "mailer needs queue: mails are jobs"),
         (
             {"extensions": ["queue", "mailer", "silence"], "database": "postgres"},
-            "silence cannot stand beside mailer: nobody would read the mails; untick one of them",
+            "silence conflicts with mailer: nobody would read the mails; disable one of them",
         ),
     ],
 )
