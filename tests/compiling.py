@@ -1,15 +1,20 @@
-"""Work that Copier repeats for each service and a test run does once: compiling templates, and asking git per file."""
+"""Do work once that Copier repeats for each service: clone a version, compile its templates, ask git for each file."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import pytest
-from copier._main import Worker  # private: the test of this module fails where it is gone
+from copier import _template  # private: the test of this module fails where it is gone
+from copier._main import Worker  # private too
 from jinja2 import Environment
+
+from tests.live.environment import alone
 
 
 @contextmanager
@@ -48,4 +53,31 @@ def file_mode_asked_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Worker, "_sync_git_index_executable_bit", sync)
+        yield
+
+
+@contextmanager
+def cloned_once(folder: Path) -> Iterator[None]:
+    """Keep one clone of each version in `folder`, for all processes of the run: Copier makes five for each update.
+
+    Copier only reads its clone. The key has every reference, since Copier derives the version from the tags.
+    """
+    module: Any = _template
+    cloning = module.clone
+
+    def clone(url: str, ref: str, location: str) -> str:
+        known = ["git", "-C", url, "show-ref", "--head"]
+        references = subprocess.run(known, capture_output=True, text=True, check=False).stdout
+        if ref == "HEAD" or not references:  # a draft, or no repository
+            return str(cloning(url, ref, location))
+        kept = folder / sha256(repr((url, ref, references)).encode()).hexdigest()[:16]
+        with alone(kept):
+            if not kept.exists():
+                cloning(url, ref, location)
+                shutil.move(location, kept)
+                Path(location).mkdir()  # Copier removes it afterwards
+        return str(kept)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "clone", clone)
         yield

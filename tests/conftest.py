@@ -5,6 +5,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from _pytest.nodeid import NodeId
 from copier import run_copy
 
-from tests.compiling import compiled_once, file_mode_asked_once
+from tests.compiling import cloned_once, compiled_once, file_mode_asked_once
+from tests.live.environment import alone
 from tests.releases import NEXT, with_history
 
 Render = Callable[..., Path]
@@ -51,32 +53,47 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         shutil.rmtree(ours, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all the processes of this run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    # With pytest-xdist each worker has a folder of its own below the one of the run.
+    return (base.parent if base.name.startswith("popen-") else base) / "common"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiler() -> Iterator[None]:
-    """What Copier compiles in this process stays compiled, and what it asks git for is asked once."""
-    with compiled_once(), file_mode_asked_once():
+def compiler(common: Path) -> Iterator[None]:
+    """Keep what Copier clones and compiles in this process, and what it asks git for."""
+    with compiled_once(), file_mode_asked_once(), cloned_once(common / "clones"):
         yield
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(common: Path) -> Path:
     """This template, uncommitted changes too, as a clean checkout at version `NEXT`. Nobody writes to it."""
-    return with_history(tmp_path_factory.mktemp("template") / "groundwork")
+    return made_once(common / "template" / "groundwork", with_history)
 
 
 @pytest.fixture(scope="session")
-def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+def rendered(template: Path, common: Path) -> Render:
     """A service by its answers: `rendered(database="postgres")`. Rendered once, so nobody writes to it."""
-    made: dict[str, Path] = {}
 
     def render(**answers: Any) -> Path:
-        key = json.dumps(answers, sort_keys=True)
-        if key not in made:
-            made[key] = tmp_path_factory.mktemp("service") / "service"
-            copy(template, made[key], **answers)
-        return made[key]
+        name = sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:12]
+        return made_once(common / "rendered" / name / "service", lambda root: copy(template, root, **answers))
 
     return render
+
+
+def made_once(target: Path, make: Callable[[Path], Path]) -> Path:
+    """Make a folder, unless another process of this run has made it, or is making it."""
+    complete = target.with_name(f"{target.name}.complete")
+    with alone(target):
+        if not complete.exists():
+            shutil.rmtree(target, ignore_errors=True)
+            make(target)
+            complete.touch()
+    return target
 
 
 def copy(template: Path, destination: Path, **answers: Any) -> Path:

@@ -1,1 +1,1 @@
-"""The tests mirror the service: core/ and extensions/ come with the template, features/ is yours."""
+"""The tests of the service: `features/` is yours, all else is the template's."""

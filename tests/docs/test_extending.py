@@ -8,7 +8,6 @@ import pytest
 from tests.conftest import Render
 from tests.docs.conftest import Shell, writable
 from tests.docs.markdown import blocks, commands, write
-from tests.live.environment import WITHOUT_CORE
 from tests.manifests import EXTENSIONS
 from tests.releases import git
 from tests.tree import CHOICES
@@ -34,7 +33,7 @@ def test_a_slice_is_added_as_the_page_says(service: Path, shell: Shell) -> None:
             write(service, block)
     assert commands(page)[-2:] == ["make check", "make test"]
     for command in commands(page):
-        shell(command, service, PYTEST_ADDOPTS=WITHOUT_CORE)
+        shell(command, service)
     status = git(service, "status", "--porcelain", "--untracked-files=all").splitlines()
     assert len(status) == len(written) + 1  # and the migration
     assert all(line[3:].startswith(YOURS) for line in status), status

@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from tests.manifests import manifest, names
+from tests.manifests import REPOSITORY, manifest, names
 from tests.tree import required
 
 DEFAULT = "3.13"
 """The Python that most services run on, as copier.yml suggests it."""
 OLDEST = "3.11"
-WITHOUT_COVERAGE = "--no-cov -W ignore::pytest_cov.CovDisabledWarning"
-WITHOUT_CORE = f"{WITHOUT_COVERAGE} --ignore=tests/core"
-"""`PYTEST_ADDOPTS` where another test runs the core's tests in the same configuration, and measures what they cover."""
+REQUIREMENTS = REPOSITORY / "tests" / "service" / "requirements.txt"
+"""The libraries that the tests of the core need and services do without; an extension lists its own in its manifest."""
 
 
 def uv() -> str:
@@ -44,11 +43,11 @@ def alone(name: Path) -> Iterator[None]:
 
 
 def requirements(*, development: bool = True) -> list[str]:
-    """All that the skeleton and the manifests list, or what is deployed of it."""
-    kinds = ["dependencies", "dev-dependencies"] if development else ["dependencies"]
-    found = required(development=development)
+    """Return all libraries that a service or the tests that run in it may need, or those that are deployed."""
+    kinds = ["dependencies", "dev-dependencies", "test-dependencies"] if development else ["dependencies"]
+    found = required(development=development) + (REQUIREMENTS.read_text().split() if development else [])
     for name in names():
-        found += [entry for kind in kinds for entry in manifest(name)[kind]]
+        found += [entry for kind in kinds for entry in manifest(name).get(kind, [])]
     return sorted(set(found))
 
 

@@ -1,7 +1,6 @@
 """Every kind of service boots and serves: presets, nothing, each extension alone and all, on both databases."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -13,10 +12,9 @@ import pytest
 
 from tests.live import postgres
 from tests.live.conftest import Make, Run, sql
-from tests.live.environment import DEFAULT, OLDEST, WITHOUT_COVERAGE, clean
-from tests.live.service import ORDERS, Rendered, Service, order
+from tests.live.environment import DEFAULT, OLDEST, clean
+from tests.live.service import ORDERS, Service, order
 from tests.matrix.combinations import extremes, label, presets
-from tests.tree import CHOICES
 
 PROBLEM = "application/problem+json"
 
@@ -135,14 +133,13 @@ def test_what_a_service_imports_it_depends_on(answers: dict[str, Any], rendered:
 
 
 def gates() -> list[Any]:
-    """Where the answers of the service's own tests and tools differ in a way that matters; the rest is for test-all.
+    """Where the answers of the service's own checks and tests differ in a way that matters; the rest is for test-all.
 
-    The first steps (test_first_steps.py) run those of preset `production`, with both databases, on the usual Python.
-    Here everything is ticked once, on the oldest one.
+    The first steps (test_first_steps.py) run those of preset `production`, with both databases, on the usual Python;
+    tests/service runs them with everything enabled, on the oldest one.
     """
     found = []
     chosen: list[tuple[dict[str, Any], str]] = [
-        ({"extensions": CHOICES["extensions"], "database": "postgres", "response_format": "envelope"}, OLDEST),
         ({"extensions": [], "sample": False, "database": "sqlite"}, DEFAULT),
         ({"preset": "minimal", "database": "sqlite", "response_format": "envelope"}, DEFAULT),
     ]
@@ -155,32 +152,9 @@ def gates() -> list[Any]:
     return found
 
 
-def make(service: Rendered, target: str, **more: str) -> None:
-    """Run one of the service's own targets in the shared environment."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-    environment = clean() | {
-        "UV_PROJECT_ENVIRONMENT": str(service.python.parents[1]),
-        "UV_NO_SYNC": "1",
-        "VIRTUAL_ENV": str(service.python.parents[1]),
-        "MYPY_CACHE_DIR": str(service.python.parents[1] / f"mypy-{worker}"),  # the libraries' part serves them all
-        **more,
-    }
-    done = subprocess.run(
-        ["make", target],
-        cwd=service.root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-
-
 @pytest.mark.timeout(1000)
 @pytest.mark.parametrize(("answers", "python"), gates())
 def test_the_services_own_checks_and_tests_pass(answers: dict[str, Any], python: str, rendered: Make) -> None:
     service = rendered(python=python, migrated=False, copy=True, url="", **answers)
-    make(service, "check")
-    # Coverage doubles the time: it is measured on the usual Python alone.
-    make(service, "test", **({} if python == DEFAULT else {"PYTEST_ADDOPTS": WITHOUT_COVERAGE}))
+    service.make("check")
+    service.make("test")

@@ -11,16 +11,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.live.environment import WITHOUT_CORE, clean, uv
+from tests.live.environment import clean, uv
 from tests.live.service import ORDERS, free_port, order
 from tests.matrix.combinations import label
 from tests.render import render
 from tests.tree import CHOICES
 
 
-def make(root: Path, *arguments: str, **variables: str) -> str:
+def make(root: Path, *arguments: str) -> str:
     """Run a target as a newcomer does, in an environment that names nothing of this repository."""
-    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}", **variables}
+    environment = clean() | {"PATH": f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["make", *arguments],
         cwd=root,
@@ -54,8 +54,7 @@ def test_from_nothing_to_an_order(answers: dict[str, Any], tmp_path: Path) -> No
     make(root, "setup")  # once more does no harm
     assert (root / ".env").read_text() == secrets
     make(root, "check")
-    # The README's own test runs the core's tests on SQLite.
-    make(root, "test", **({"PYTEST_ADDOPTS": WITHOUT_CORE} if answers["database"] == "sqlite" else {}))
+    make(root, "test")
     serves(root)
 
 

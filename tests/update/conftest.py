@@ -1,12 +1,14 @@
-"""What the update tests share: one template with its later versions, and each service generated once."""
+"""The template with its later versions, and services generated from it, for the tests of updates."""
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import made_once
 from tests.releases import with_history
 from tests.update.later import NOW, with_later_versions
 from tests.update.services import duplicate, generate
@@ -15,21 +17,20 @@ Made = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def history(common: Path) -> Path:
     """This template, its releases, the working tree as NOW and the synthetic later versions. Nobody writes to it."""
-    return with_later_versions(with_history(tmp_path_factory.mktemp("history") / "groundwork"))
+    return made_once(common / "history" / "groundwork", lambda target: with_later_versions(with_history(target)))
 
 
 @pytest.fixture(scope="session")
-def fresh(history: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def fresh(history: Path, common: Path) -> Made:
     """A service by version and answers: `fresh(LATER, database="postgres")`. Made once, so nobody writes to it."""
-    made: dict[str, Path] = {}
 
     def generated(version: str = NOW, /, **answers: Any) -> Path:
-        key = json.dumps([version, answers], sort_keys=True)
-        if key not in made:
-            made[key] = generate(history, tmp_path_factory.mktemp("fresh") / "service", version, answers)
-        return made[key]
+        name = sha256(json.dumps([version, answers], sort_keys=True).encode()).hexdigest()[:12]
+        return made_once(
+            common / "fresh" / name / "service", lambda target: generate(history, target, version, answers)
+        )
 
     return generated
 

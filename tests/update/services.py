@@ -1,13 +1,17 @@
-"""Services under git, their updates by plain Copier, and what to compare afterwards: never trusted, never asked."""
+"""Generate services under git, update them with plain Copier (no trust, no prompts), and compare the results."""
 
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import yaml
 from copier import VcsRef, run_copy, run_update
+from copier._cli import CopierApp  # private: the command in this process
+from plumbum import local
 
 from tests.matrix.test_ownership import YOURS
 from tests.releases import git
@@ -47,7 +51,15 @@ def update(service: Path, version: str | VcsRef = LATER, **answers: Any) -> Path
 
 
 def copier(service: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The real command, typed in the service's folder."""
+    """Run the command line in the service's folder, in this process, where the templates are compiled already."""
+    printed, errors = StringIO(), StringIO()
+    with local.cwd(service), redirect_stdout(printed), redirect_stderr(errors):
+        _, status = CopierApp.run(["copier", *arguments], exit=False)
+    return subprocess.CompletedProcess(arguments, status, printed.getvalue(), errors.getvalue())
+
+
+def copier_process(service: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, which reads the variables that a test sets."""
     command = [sys.executable, "-m", "copier", *arguments]
     return subprocess.run(command, cwd=service, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 

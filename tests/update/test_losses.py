@@ -13,7 +13,7 @@ from copier import VcsRef, run_update
 from tests.releases import git
 from tests.update.conftest import Made
 from tests.update.later import LOSING, LOSSY, NOW, change
-from tests.update.services import commit, conflicts, copier, update
+from tests.update.services import commit, conflicts, copier_process, update
 
 MINE = "mine: 1"
 
@@ -66,7 +66,7 @@ def setting(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.xfail(reason="Copier calls git with the settings of its user")
 def test_no_setting_of_git_drops_an_edit(service: Made) -> None:
     root = edited_service(service)
-    assert copier(root, "update", "--defaults", f"--vcs-ref={LOSING}").returncode == 0
+    assert copier_process(root, "update", "--defaults", f"--vcs-ref={LOSING}").returncode == 0
     assert MINE in (root / "docs" / "blocks.yaml").read_text()
 
 
@@ -77,7 +77,7 @@ def test_the_commands_of_the_page_keep_such_an_edit(service: Made) -> None:
     assert len(listed) == 2
     for command in listed:
         git(root, *command.split())
-    assert copier(root, "update", "--defaults", f"--vcs-ref={LOSING}").returncode == 0
+    assert copier_process(root, "update", "--defaults", f"--vcs-ref={LOSING}").returncode == 0
     assert MINE in (root / "docs" / "blocks.yaml").read_text()
 
 

@@ -1,7 +1,8 @@
 """Updates that are refused: one line that names the value, a status that is not 0, and a service as it was."""
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from tests.releases import git
 from tests.update.conftest import Made
 from tests.update.later import CARELESS, LATER, NOW, TIGHTENED, change
-from tests.update.services import commit, copier, different, files
+from tests.update.services import commit, copier, copier_process, different, files
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "unknown question": (["redsi=true"], ["unknown question redsi", "choose from"]),
     "misspelt question": (["databse=postgres"], ["unknown question databse", "choose from project_name, "]),
@@ -38,9 +40,9 @@ def root(service: Made) -> Iterator[Path]:
     assert git(made, "status", "--porcelain", "--ignored") == status
 
 
-def refused(root: Path, *arguments: str) -> str:
-    """What the command says when it refuses."""
-    done = copier(root, "update", "--defaults", *arguments)
+def refused(root: Path, *arguments: str, run: Run = copier) -> str:
+    """Return what the command prints when it refuses. What Copier does not catch needs `copier_process`."""
+    done = run(root, "update", "--defaults", *arguments)
     assert done.returncode != 0
     return done.stderr
 
@@ -61,11 +63,11 @@ def test_a_recorded_answer_that_a_newer_version_no_longer_takes_is_named_and_not
 
 def test_a_new_ownership_pattern_that_reads_a_new_answer_is_no_half_update(root: Path) -> None:
     # Why a pattern guards what it reads: it is rendered with the answers of old services too.
-    assert "greeting" in refused(root, f"--vcs-ref={CARELESS}")
+    assert "greeting" in refused(root, f"--vcs-ref={CARELESS}", run=copier_process)
 
 
 def test_an_unknown_version_is_refused(root: Path) -> None:
-    assert "v7.7.7" in refused(root, "--vcs-ref=v7.7.7")
+    assert "v7.7.7" in refused(root, "--vcs-ref=v7.7.7", run=copier_process)
 
 
 class TestAServiceThatItsOwnerLeftSo:
@@ -76,10 +78,10 @@ class TestAServiceThatItsOwnerLeftSo:
         """A service to break."""
         return service()
 
-    def held(self, root: Path, *said: str) -> None:
+    def held(self, root: Path, *said: str, run: Run = copier) -> None:
         """The update is refused with these words, and changes nothing."""
         before = files(root)
-        message = refused(root, f"--vcs-ref={LATER}")
+        message = refused(root, f"--vcs-ref={LATER}", run=run)
         assert all(words in message for words in said), message
         assert different(files(root), before) == []
 
@@ -98,7 +100,7 @@ class TestAServiceThatItsOwnerLeftSo:
     def test_without_answers(self, left: Path) -> None:
         (left / ".copier-answers.yml").unlink()
         commit(left)
-        self.held(left, "Template not found")
+        self.held(left, "Template not found", run=copier_process)
 
     def test_without_a_recorded_version(self, left: Path) -> None:
         change(left / ".copier-answers.yml", r"^_commit: [^\n]*\n", "")

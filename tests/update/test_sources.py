@@ -11,7 +11,18 @@ import pytest
 from tests.releases import git, release
 from tests.update.conftest import Made
 from tests.update.later import LATER, NOW, later
-from tests.update.services import commit, conflicts, copier, different, files, generate, recorded, the_templates, update
+from tests.update.services import (
+    commit,
+    conflicts,
+    copier,
+    copier_process,
+    different,
+    files,
+    generate,
+    recorded,
+    the_templates,
+    update,
+)
 
 
 def test_a_service_from_a_checkout_without_tags_takes_the_first_release(history: Path, tmp_path: Path) -> None:
@@ -77,7 +88,7 @@ def test_a_machine_without_a_name_for_git_can_update(service: Made, monkeypatch:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     root = service()
-    done = copier(root, "update", "--defaults", f"--vcs-ref={LATER}")
+    done = copier_process(root, "update", "--defaults", f"--vcs-ref={LATER}")
     assert done.returncode == 0, done.stderr
     assert (root / "docs/later.md").exists()
 

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
 from pydantic import Field, field_validator
-from sqlalchemy import BigInteger, Connection, Dialect, Table, event, make_url, text
+from sqlalchemy import BigInteger, Dialect, Table, event, make_url, text
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -18,6 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.schema import CreateTable
 
+from app.core.data.connection import Connection
 from app.core.data.database_file import DatabaseFile
 from app.core.data.exact_types import EXACT_TYPES
 from app.core.data.pool import DatabaseFault, Gate, PoolSettings
@@ -111,8 +113,35 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
     """
     logging.getLogger("aiosqlite").setLevel(logging.INFO)  # at DEBUG it writes every parameter
     file = DatabaseFile(settings.url, make=make)
+    pragmas = (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
+        f"busy_timeout={int(settings.busy_timeout * 1000)}",
+        f"cache_size=-{settings.cache_size * 1024}",
+        f"mmap_size={settings.mmap_size * 1024 * 1024}",
+        "temp_store=MEMORY",
+        "journal_size_limit=67108864",
+    )
+
+    async def connect() -> Connection:
+        arguments, options = engine.dialect.create_connect_args(engine.url)
+        file.open(arguments, options)
+
+        def in_thread() -> sqlite3.Connection:
+            connection = sqlite3.connect(*arguments, isolation_level=None, **options)  # BEGIN is ours to send
+            file.opened()
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+            return connection
+
+        connection = await Connection(in_thread)
+        file.connected(1)
+        return connection
+
     engine = create_async_engine(
         settings.url,
+        async_creator=connect,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=settings.pool_size + 1,  # the writer does not come through the gate of the readers
         max_overflow=settings.pool_overflow,
@@ -127,37 +156,13 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
     dialect.colspecs = dialect.colspecs | EXACT_TYPES
     dialect.detect_autocommit_setting = _has_nothing_to_roll_back
     dialect.do_commit = _commit_or_roll_back
-    pragmas = (
-        "journal_mode=WAL",
-        "synchronous=NORMAL",
-        f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
-        f"busy_timeout={int(settings.busy_timeout * 1000)}",
-        f"cache_size=-{settings.cache_size * 1024}",
-        f"mmap_size={settings.mmap_size * 1024 * 1024}",
-        "temp_store=MEMORY",
-        "journal_size_limit=67108864",
-    )
-
-    @event.listens_for(engine.sync_engine, "do_connect")
-    def connect(_: Any, __: Any, arguments: list[Any], options: dict[str, Any]) -> None:
-        file.open(arguments, options)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        file.opened()
-        connection.isolation_level = None  # BEGIN is ours to send
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-        file.connected(1)
 
     @event.listens_for(engine.sync_engine, "close")
     def closed(_: Any, __: Any) -> None:
         file.connected(-1)
 
     @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Connection) -> None:
+    def begin(connection: sqlalchemy.Connection) -> None:
         options = connection.get_execution_options()
         if not options.get("read_only"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -266,7 +271,7 @@ def fault(error: DBAPIError) -> DatabaseFault | None:
 
 
 @contextmanager
-def migration_lock(connection: Connection) -> Iterator[None]:
+def migration_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
     """One migration at a time, whoever starts them: a lock on a file beside the database."""
     path = make_url(str(connection.engine.url)).database
     if not path or path == ":memory:":
