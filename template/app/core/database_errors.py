@@ -17,13 +17,13 @@ from app.core.models import Base
 
 
 class AlreadyExists(errors.Conflict):
-    """Something with this value exists already."""
+    """A resource with this value exists already."""
 
     message = "this value is taken"
 
 
 class ReferenceUnknown(errors.ValidationFailed):
-    """It refers to something that does not exist, or that still is referred to."""
+    """A referenced resource does not exist, or is still in use."""
 
     message = "refers to something that does not exist, or is still referred to"
 
@@ -35,19 +35,19 @@ class ValueMissing(errors.ValidationFailed):
 
 
 class ValueRefused(errors.ValidationFailed):
-    """The database does not take this value."""
+    """The database refuses this value."""
 
     message = "this value is not acceptable"
 
 
 class DatabaseUnreachable(errors.ServiceUnavailable):
-    """The database does not answer."""
+    """The database does not respond."""
 
     message = "the database does not answer, try again"
 
 
 class DatabaseFailed(errors.ServiceUnavailable):
-    """The database could not do it right now."""
+    """The database failed temporarily."""
 
     message = "the database could not do this right now, try again"
 

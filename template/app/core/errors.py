@@ -42,28 +42,28 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """The request cannot be read at all."""
+    """The request is malformed."""
 
     status = 400
     message = "the request cannot be read"
 
 
 class AuthenticationFailed(ServiceError):
-    """Who calls is not known."""
+    """Authentication is missing or wrong."""
 
     status = 401
     message = "credentials are missing or wrong"
 
 
 class PermissionDenied(ServiceError):
-    """Who calls is known, and may not do this."""
+    """The caller lacks the permission."""
 
     status = 403
     message = "this is not allowed"
 
 
 class NotFound(ServiceError):
-    """There is no such thing."""
+    """The resource does not exist."""
 
     status = 404
     message = "there is nothing here"
@@ -84,77 +84,77 @@ class RequestTimedOut(ServiceError):
 
 
 class Conflict(ServiceError):
-    """The state of things speaks against it."""
+    """Conflicts with the current state of the resource."""
 
     status = 409
     message = "this contradicts what is stored"
 
 
 class PreconditionFailed(ServiceError):
-    """`If-Match` names a version that is no longer the current one (RFC 9110, 13.1.1)."""
+    """`If-Match` names an old version (RFC 9110, 13.1.1)."""
 
     status = 412
     message = "somebody else changed this: read it again and repeat the change"
 
 
 class BodyTooLarge(ServiceError):
-    """The body is larger than this route takes."""
+    """The body is larger than this route allows."""
 
     status = 413
     message = "the body is too large"
 
 
 class UnsupportedMediaType(ServiceError):
-    """The body is of a kind that this route does not read."""
+    """The route does not read this type of body."""
 
     status = 415
     message = "the body has to be application/json"
 
 
 class ValidationFailed(ServiceError):
-    """The request is well-formed, and its values are not acceptable."""
+    """A value of the request is not valid."""
 
     status = 422
     message = "the request has values that are not acceptable"
 
 
 class BusinessRuleViolated(ServiceError):
-    """A rule of the business forbids it."""
+    """A business rule forbids it."""
 
     status = 422
     message = "a rule forbids this"
 
 
 class PreconditionRequired(ServiceError):
-    """A change needs `If-Match`, so that nobody overwrites what they have not read (RFC 6585, 3)."""
+    """A change requires `If-Match` (RFC 6585, 3)."""
 
     status = 428
     message = "send the ETag that you read as If-Match"
 
 
 class HeadersTooLarge(ServiceError):
-    """The headers are larger than any route takes."""
+    """The headers are too large."""
 
     status = 431
     message = "the headers are too large"
 
 
 class RateLimited(ServiceError):
-    """The caller asked too often."""
+    """The caller sent too many requests."""
 
     status = 429
     message = "too many requests"
 
 
 class ExternalServiceFailed(ServiceError):
-    """A service that this one calls did not do its part."""
+    """A service that this one calls failed."""
 
     status = 502
     message = "a service that this one needs failed"
 
 
 class ServiceUnavailable(ServiceError):
-    """It cannot be done right now; `Retry-After` says when to try again."""
+    """Try again as `Retry-After` says."""
 
     status = 503
     message = "the service cannot do this right now, try again"
@@ -165,14 +165,14 @@ class ServiceUnavailable(ServiceError):
 
 
 class FollowUpFailed(ServiceError):
-    """What the request wrote is stored, and something that follows it failed. A retry would store it twice."""
+    """The data is stored, and a later step failed. A retry would store it twice."""
 
     status = 500
     message = "this is stored, but something that follows it failed: read what is stored before you repeat it"
 
 
 class OutcomeUnknown(ServiceError):
-    """The connection was lost during the commit: what the request wrote may be stored. A retry may store it twice."""
+    """The data may be stored: the connection was lost during the commit. A retry may store it twice."""
 
     status = 504
     message = "it is unknown whether this was stored: read what is stored before you repeat it"

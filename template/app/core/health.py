@@ -31,7 +31,7 @@ class HealthSettings(Group):
 
 
 class NotReady(ServiceUnavailable):
-    """The service starts, stops, or lacks something that it cannot do without."""
+    """The service starts, stops, or lacks a critical part."""
 
     message = "the service is not ready"
 

@@ -17,7 +17,7 @@ from app.core.settings import Group
 
 
 class DatabaseBusy(ServiceUnavailable):
-    """Every connection of the pool is in use."""
+    """All database connections are in use."""
 
     message = "the database is busy, try again"
 

@@ -76,7 +76,7 @@ class Problem(response_format.Failure):
 
 
 class InternalError(ServiceError):
-    """Something unexpected: the log has it, under the same correlation id."""
+    """Unexpected error; the log has its `correlation_id`."""
 
     status = 500
     message = "something went wrong here: the log has it under this correlation id"
