@@ -11,7 +11,6 @@ from tests.manifests import REPOSITORY
 from tests.tree import CHOICES, texts
 
 OWN = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
-URL = "https://github.com/groundwork-template/groundwork"
 
 
 def broken(page: Path) -> list[str]:
@@ -66,9 +65,3 @@ def test_every_decision_is_in_the_list() -> None:
     pages = sorted(page.name for page in folder.glob("0*.md"))
     assert links((folder / "README.md").read_text()) == pages
     assert [page[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
-
-
-def test_the_public_address_is_written_in_one_way() -> None:
-    for page in OWN:
-        for line in page.read_text().splitlines():
-            assert "groundwork-template" not in line.replace(URL, ""), f"{page}: {line}"

@@ -51,5 +51,7 @@ def test_a_worker_that_has_no_queue_says_so(rendered: Make) -> None:
 
 
 def test_sqlite_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(UserMessageError, match="worker needs postgres or redis: jobs wait in a server"):
+    with pytest.raises(
+        UserMessageError, match="worker needs postgres or redis: jobs wait in a database server or Redis"
+    ):
         render(tmp_path / "service", {"database": "sqlite", "extensions": ["worker"]})

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.manifests import EXTENSIONS, REPOSITORY, rewritten, shipped
+from tests.manifests import EXTENSIONS, README, REPOSITORY, readme, rewritten, shipped
 from tests.tree import CHOICES, MANIFESTS, SEEDS, TEMPLATE, texts
 
 KEYS = [
@@ -73,6 +73,10 @@ def test_a_folder_is_complete_and_each_fragment_is_used(name: str) -> None:
     shared = "".join(path.read_text() for path in [*texts(TEMPLATE), *texts(EXTENSIONS)] if path.suffix != ".py")
     for fragment in entries(name) - {"extension.yml", "files", *MANIFESTS[name].get("fragments", [])}:
         assert re.search(rf'"/{re.escape(fragment)}["/]', shared), f"no shared file includes {fragment}"
+
+
+def test_the_table_of_options_is_that_of_the_manifests() -> None:
+    assert readme() == README.read_text(), "run `make manifests`"
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
