@@ -1,7 +1,7 @@
-"""The faults that the pages of a service speak of, and the test that shows each.
+"""The failures that the pages of a service list, and the test that shows each.
 
-A path below `core/` is a test of the service itself, in template/tests/core/. One that begins with the name of an
-extension or a database is a test of that in the service, and all others are tests of this repository, below tests/.
+A path below `core/` is in tests/service/core/, and one below the name of a database in its folder there. One below the
+name of an extension is in that extension's tests/. All others are in tests/.
 """
 
 EVERY_SERVICE = {

@@ -25,14 +25,17 @@ def guide(name: str) -> str:
 @pytest.mark.parametrize(("fault", "test"), FAULTS)
 def test_the_test_that_shows_a_fault_exists(fault: str, test: str) -> None:
     path, _, name = test.partition("::")
-    root, extension = REPOSITORY / "tests", path.partition("/")[0]
-    if extension == "core":
-        root = REPOSITORY / "template" / "tests"
-    elif extension in CHOICES["database"]:
-        root, path = EXTENSIONS / extension / "files" / "tests", f"core/{path.partition('/')[2]}"
-    elif extension in OF_AN_EXTENSION:
-        root = EXTENSIONS / extension / "files" / "tests" / "extensions"
-    assert re.search(rf"^(async )?def {name}\(", (root / f"{path}.py").read_text(), re.MULTILINE), fault
+    folder, _, file = path.partition("/")
+    file = f"{file}.py"
+    if folder == "core":
+        found = REPOSITORY / "tests" / "service" / "core" / file
+    elif folder in CHOICES["database"]:
+        found = REPOSITORY / "tests" / "service" / "core" / folder / file
+    elif folder in OF_AN_EXTENSION:
+        found = EXTENSIONS / folder / "tests" / file
+    else:
+        found = REPOSITORY / "tests" / folder / file
+    assert re.search(rf"^(async )?def {name}\(", found.read_text(), re.MULTILINE), fault
 
 
 def test_each_fault_of_every_service_is_shown(rendered: Render) -> None:
