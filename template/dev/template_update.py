@@ -117,7 +117,7 @@ def update(folder: Path, propose: str | None) -> int:
             }
             if subprocess.run([propose], cwd=folder, env={**os.environ, **variables}, check=False).returncode:  # noqa: S603
                 git(folder, "branch", "--quiet", "-D", branch)
-                raise Stopped(NOT_PROPOSED, f"{propose} failed, so there is no branch: mend that and run this again")
+                raise Stopped(NOT_PROPOSED, f"{propose} failed, so there is no branch: fix that and run this again")
     return NEEDS_A_LOOK if done.unsettled else 0
 
 

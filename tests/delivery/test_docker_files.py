@@ -34,7 +34,7 @@ ROWS = [row for row in grouped() if ticks_it(row.values[0])]
 
 @pytest.fixture(params=ROWS)
 def root(request: pytest.FixtureRequest, rendered: Render) -> Path:
-    """A service that ticked it, of every combination."""
+    """A service that enabled it, of every combination."""
     return rendered(**request.param)
 
 

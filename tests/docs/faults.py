@@ -138,7 +138,7 @@ OF_AN_EXTENSION = {
         "a process is killed": "extensions/test_log_files::"
         "test_a_process_that_is_killed_loses_its_last_moment_and_nothing_of_the_others",
         "it is killed while it compresses": "log_files/test_tidying::test_what_a_crash_left_half_done_is_done_again",
-        "somebody removes or moves a file": "log_files/test_file::test_a_file_that_somebody_removes_is_made_again",
+        "a file is removed or moved": "log_files/test_file::test_a_file_that_somebody_removes_is_made_again",
     },
     "audit": {
         "the disk is full, or the file cannot be written to": "extensions/test_audit::"

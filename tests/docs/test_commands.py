@@ -23,7 +23,7 @@ EVERYTHING = [
     {"extensions": CHOICES["extensions"], "delivery": CHOICES["delivery"], "database": database, "ci": ci}
     for database, ci in zip(CHOICES["database"], CHOICES["ci"], strict=False)
 ]
-"""Services with all that can be ticked, on each database, each with another place for its checks."""
+"""Services with all that can be enabled, on each database, each with another place for its checks."""
 
 
 def entered(block: Block) -> list[str]:

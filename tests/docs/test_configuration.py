@@ -79,7 +79,7 @@ def compared(listed: list[list[str]], known: list[list[str]]) -> str:
 
 @pytest.fixture(params=CHOICES["database"])
 def service(request: pytest.FixtureRequest, rendered: Render) -> Path:
-    """A service with everything ticked, on each database."""
+    """A service with everything enabled, on each database."""
     return rendered(database=request.param, preset="production")
 
 

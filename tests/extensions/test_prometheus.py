@@ -33,11 +33,11 @@ BESIDE = {
 
 def with_alerts_of(rendered: Make, *names: str) -> Path:
     """The files of a service with these parts, on the database that all of them work with."""
-    ticked = {
+    enabled = {
         question: [name for name in CHOICES[question] if name in {"prometheus", *names}]
         for question in ("extensions", "delivery")
     }
-    return rendered(database="postgres", migrated=False, url="", **ticked).root
+    return rendered(database="postgres", migrated=False, url="", **enabled).root
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The questions at a real terminal: typed, chosen with the arrow keys, selected with space, corrected after a mistake."""
+"""The questions at a terminal: typed, chosen with the arrow keys, selected with space, corrected after a mistake."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Every combination renders: the same twice, clean, and with nothing in it of what was not ticked."""
+"""Every combination renders: the same twice, clean, and with nothing in it of what was not enabled."""
 
 import json
 import re

@@ -1,5 +1,5 @@
 """Callers of the sample slice: four times of five they read, else they place an order. Goes with the slice."""
-# locust stands in an environment of its own (requirements.txt), where `make check` does not look.
+# locust is in a separate environment (requirements.txt), which `make check` does not see.
 # mypy: disable-error-code="import-not-found, misc, untyped-decorator"
 
 from uuid import uuid4
@@ -8,7 +8,7 @@ from locust import FastHttpUser, task
 
 
 class Orders(FastHttpUser):
-    """Somebody who orders and looks after their orders. `needs` is asked for first: a 404 leaves these callers out."""
+    """A client that places and changes orders. `needs` is asked for first: a 404 leaves these callers out."""
 
     needs = "/api/v1/orders"
 

@@ -63,10 +63,10 @@ def snapshot(settings: DatabaseSettings, work: Path) -> Iterator[Snapshot]:  # n
 
 
 def refuse_running(settings: DatabaseSettings) -> None:
-    """Whether somebody is connected.
+    """Check that no one is connected.
 
     Raises:
-        InUse: somebody is.
+        InUse: a client is.
     """
     with Server(settings, elsewhere(settings)) as server:
         found = server.users(database_of(settings))
@@ -112,7 +112,7 @@ class Scan:
 
 
 class Copy:
-    """A restored database that nobody uses yet."""
+    """A restored database that is not in use yet."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self.settings = settings

@@ -129,7 +129,7 @@ class Server:
         """Rename the one, then the other, both or neither.
 
         Raises:
-            InUse: somebody has connected meanwhile.
+            InUse: a client has connected meanwhile.
         """
         there = self.value("SELECT true FROM pg_database WHERE datname = $1", name)
         old = f"ALTER DATABASE {_quoted(name)} RENAME TO {_quoted(kept)};" if there else ""

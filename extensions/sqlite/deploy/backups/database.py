@@ -82,10 +82,10 @@ def beside(settings: DatabaseSettings, manifest: Manifest) -> "Copy":
 
 
 def refuse_running(settings: DatabaseSettings) -> None:
-    """Whether somebody has the file open.
+    """Check that no process has the file open.
 
     Raises:
-        InUse: somebody has.
+        InUse: a process has.
     """
     path = path_of(settings)
     with disk(path), suppress(FileNotFoundError), path.open("r+b") as file:
@@ -96,7 +96,7 @@ def refuse_running(settings: DatabaseSettings) -> None:
 
 
 class Copy:
-    """A restored database that nobody uses yet."""
+    """A restored database that is not in use yet."""
 
     def __init__(self, path: Path, file: Path) -> None:
         self.path = path

@@ -17,13 +17,13 @@ HEADER = "X-API-Key"
 
 
 class ApiKeyInvalid(AuthenticationFailed):
-    """The request has no key, or one that opens nothing."""
+    """The key is missing or invalid."""
 
     message = f"send a valid key as {HEADER}"
 
 
 class ApiKeyInsufficient(PermissionDenied):
-    """The key is valid, and opens other things."""
+    """The key lacks the scope."""
 
     message = "this key does not open this"
 

@@ -4,7 +4,7 @@ from app.core.errors import BadRequest, Conflict, ValidationFailed
 
 
 class IdempotencyKeyInvalid(BadRequest):
-    """The key cannot be read."""
+    """The key is malformed."""
 
     message = "an Idempotency-Key has 1 to 255 visible ASCII characters"
 
@@ -22,6 +22,6 @@ class RequestInProgress(Conflict):
 
 
 class AnswerNotKept(Conflict):
-    """The request was carried out, but its answer is not known any more."""
+    """The request was carried out, but its response is lost."""
 
     message = "this request was carried out, but its answer was not kept: read what it was about"

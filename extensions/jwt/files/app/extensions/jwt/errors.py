@@ -15,7 +15,7 @@ class TokenMissing(AuthenticationFailed):
 
 
 class TokenInvalid(AuthenticationFailed):
-    """The token is expired, forged, meant for somebody else, or none at all."""
+    """The token is expired, forged, or for another audience."""
 
     message = "the bearer token is not valid"
 
@@ -24,7 +24,7 @@ class TokenInvalid(AuthenticationFailed):
 
 
 class ScopeInsufficient(PermissionDenied):
-    """The token is valid, and opens other things."""
+    """The token lacks the scope."""
 
     message = "this token does not open this"
 
@@ -35,7 +35,7 @@ class ScopeInsufficient(PermissionDenied):
 
 
 class KeysUnavailable(ServiceUnavailable):
-    """The issuer has not handed over its keys yet, so no token can be checked."""
+    """The issuer's keys are not available yet."""
 
     message = "tokens cannot be checked right now, try again"
 

@@ -4,7 +4,7 @@ from app.core.errors import ExternalServiceFailed
 
 
 class CallFailed(ExternalServiceFailed):
-    """A service that this one calls failed, or took too long."""
+    """A called service failed, or took too long."""
 
     def __init__(self, service: str, reason: str, *, retry_after: float | None = None) -> None:
         super().__init__(headers={"Retry-After": str(max(1, round(retry_after)))} if retry_after is not None else {})
@@ -14,8 +14,8 @@ class CallFailed(ExternalServiceFailed):
 
 
 class CircuitOpen(CallFailed):
-    """A service that this one calls has failed again and again, and is left alone for a while."""
+    """A called service failed repeatedly, so no calls are sent."""
 
 
 class CallsExhausted(CallFailed):
-    """Too many calls to one service are under way already."""
+    """Too many parallel calls to one service."""

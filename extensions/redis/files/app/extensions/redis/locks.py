@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 class LockTaken(Conflict):
-    """Somebody else is doing this right now."""
+    """Another process holds this lock."""
 
     message = "this is being done already"
 
 
 class LockUnavailable(ServiceUnavailable):
-    """Nobody can tell whether somebody else is doing this."""
+    """The lock server is unreachable."""
 
     message = "this cannot be done right now, try again"
 

@@ -14,7 +14,7 @@ from app.core.errors import (
 
 
 class FormExpected(UnsupportedMediaType):
-    """The body is no form with files."""
+    """The body is not a form with files."""
 
     message = "the body has to be multipart/form-data"
 
@@ -32,19 +32,19 @@ class FilesMissing(ValidationFailed):
 
 
 class FilesTooMany(BodyTooLarge):
-    """The form has more parts than files are taken at once."""
+    """The form has too many parts."""
 
     message = "there are too many files in the form"
 
 
 class FileNameRefused(ValidationFailed):
-    """The name of the file is none, is too long, or has a path or invisible characters in it."""
+    """The file name is invalid, too long, or has a path."""
 
     message = "the name of the file has to be 1 to 150 visible characters without a path"
 
 
 class FileTypeRefused(UnsupportedMediaType):
-    """The extension is not on the list, or the content is not what it promises."""
+    """The extension is not allowed, or the content does not match it."""
 
     message = "files of this type are not taken"
 
@@ -56,32 +56,32 @@ class FileEmpty(ValidationFailed):
 
 
 class FileTooLarge(BodyTooLarge):
-    """The file is larger than files may be."""
+    """The file is too large."""
 
     message = "the file is too large"
 
 
 class FilesRefused(ValidationFailed):
-    """Several files came, and none was stored."""
+    """None of several files was stored."""
 
     message = "none of the files was stored"
 
 
 class UploadNotFound(NotFound):
-    """There is no such file."""
+    """The file does not exist."""
 
     message = "there is no such file"
 
 
 class StorageFull(ServiceError):
-    """There is no room for the file (507, RFC 4918)."""
+    """The storage is full (507, RFC 4918)."""
 
     status = 507
     message = "there is no room for the file"
 
 
 class StorageFailed(ServiceUnavailable):
-    """The storage does not do its part."""
+    """The storage failed."""
 
     message = "files cannot be stored or read right now, try again"
 

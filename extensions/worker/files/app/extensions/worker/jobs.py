@@ -37,7 +37,7 @@ INSERT = text(
 
 
 class JobsUnavailable(ServiceUnavailable):
-    """Where jobs wait cannot be reached."""
+    """The queue is unreachable."""
 
     message = "this cannot be worked on right now, try again"
 
