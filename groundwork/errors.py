@@ -29,9 +29,7 @@ def refusing() -> Iterator[None]:
     except (CopierAnswersInterrupt, KeyboardInterrupt):
         raise Refused("stopped, and nothing was written") from None
     except UnsafeTemplateError as error:
-        raise Refused(
-            f"the template wants to run code, which Groundwork's never does: {plain(str(error))}"
-        ) from None
+        raise Refused(f"the template wants to run code, which Groundwork's never does: {plain(str(error))}") from None
     except ProcessExecutionError as error:
         lines = [line for line in error.stderr.splitlines() if line.strip()] or ["without a reason"]
         raise Refused(f"git failed: {plain(lines[-1].removeprefix('fatal: '))}") from None

@@ -73,8 +73,9 @@ def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
 
 
 def _newest_release(root: Path) -> str | None:
-    tags = _git(root, "tag", "--merged=HEAD", "--sort=-version:refname", "--list", "v*") or ""
-    return next((tag for tag in tags.splitlines() if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), None)
+    tags = _git(root, "tag", "--merged=HEAD") or ""
+    releases = [tag for tag in tags.splitlines() if re.fullmatch(r"v?\d+\.\d+\.\d+", tag)]
+    return max(releases, key=lambda tag: [int(number) for number in tag.removeprefix("v").split(".")], default=None)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
