@@ -36,12 +36,12 @@ def applications(service: Path) -> dict[str, Any]:
     sys.path.insert(0, str(service))
     os.environ |= {"SERVICE__ENVIRONMENT": "production", "DATABASE__URL": "sqlite+aiosqlite:///./var/service.db"}
     from app.core.component import Component
-    from app.main import create_app, load_settings, shipped
+    from app.main import create_app, default_components, load_settings
 
     bare = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
     bare.include_router(route())
     settings = load_settings()
-    full = create_app([*shipped(settings), Component(name="ping", routers=[route()])], settings)
+    full = create_app([*default_components(settings), Component(name="ping", routers=[route()])], settings)
     return {"bare": bare, "core": full}
 
 

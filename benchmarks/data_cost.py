@@ -47,10 +47,10 @@ async def ask(app: Any, state: dict[str, Any], method: str, target: str, content
 
 async def measure() -> dict[str, list[float]]:
     """Each operation so many times, one after the other."""
-    from app.main import create_app, load_settings, shipped
+    from app.main import create_app, default_components, load_settings
 
     settings = load_settings()
-    app = create_app(shipped(settings), settings)
+    app = create_app(default_components(settings), settings)
     mark = f"{os.getpid()}-{perf_counter()}"
 
     async def create(state: dict[str, Any], number: int) -> None:

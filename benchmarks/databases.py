@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -79,20 +79,20 @@ def measure(databases: tuple[str, ...] = ("sqlite", "postgres")) -> Measured:
     """Interleaved rounds, and the median of each."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
         server = stack.enter_context(postgres.serve()) if "postgres" in databases else None
-        return {
-            name: _measure(name, Path(folder), server.database if server else None, stack) for name in databases
-        }
+        return {name: _measure(name, Path(folder), server.database if server else None, stack) for name in databases}
 
 
-def _urls(name: str, folder: Path, database: object) -> Iterator[str]:
+def _urls(name: str, folder: Path, database: Callable[[], str] | None) -> Iterator[str]:
     for owner in ("naive", "service"):
-        if name == "sqlite":
+        if database is None or name == "sqlite":
             yield f"sqlite+aiosqlite:///{folder}/{owner}.db"
         else:
             yield database().replace("postgresql://", "postgresql+asyncpg://")
 
 
-def _measure(name: str, folder: Path, database: object, stack: ExitStack) -> dict[str, tuple[float, ...]]:
+def _measure(
+    name: str, folder: Path, database: Callable[[], str] | None, stack: ExitStack
+) -> dict[str, tuple[float, float, float, float]]:
     python = interpreter(DEFAULT, development=False)
     root = render(folder / name, {"database": name, "extensions": []})
     urls = list(_urls(name, folder, database))

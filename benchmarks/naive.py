@@ -1,4 +1,4 @@
-"""The service that one writes without thinking about it, FastAPI and the SQLAlchemy ORM alone: the reference of speed."""
+"""A straightforward service of FastAPI and the SQLAlchemy ORM alone: the reference of speed."""
 
 import os
 from collections.abc import AsyncIterator

@@ -31,7 +31,7 @@ from app.core.settings import Group, Settings
 from app.core.versioning import versioned
 
 router = versioned("ping")
-GROUPS: list[type[Group]] = []
+SETTINGS: list[type[Group]] = []
 
 
 @router.get("")

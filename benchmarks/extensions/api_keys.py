@@ -15,14 +15,14 @@ async def measure() -> dict[str, float]:
     """With a key, and with a key that needs a scope."""
     from fastapi import APIRouter
 
-    from app.extensions.api_keys import require
+    from app.extensions.api_keys import require_scopes
     from app.extensions.api_keys.keyring import Keyring, make
 
     router = APIRouter()
 
     @router.get("/free")
-    @router.get("/key", dependencies=[require()])
-    @router.get("/scope", dependencies=[require("things:read")])
+    @router.get("/key", dependencies=[require_scopes()])
+    @router.get("/scope", dependencies=[require_scopes("things:read")])
     async def answer() -> dict[str, str]:
         return {"answer": "pong"}
 

@@ -31,21 +31,20 @@ def measure(directory: Path) -> dict[str, float]:
     """The cost of each step."""
     from app.core.context import RequestContext, enter
     from app.core.telemetry import BusinessEvent, SecurityEvent, emit, listening
-    from app.extensions.audit import records
-    from app.extensions.audit.chain import Chain
+    from app.extensions.audit.chain import Chain, Record, record_of
 
     request = RequestContext(method="POST", path="/", client="192.0.2.7")
     request.identify(None, None)
     request.principal = "user:ada"
     enter(request)
     business = BusinessEvent("order_shipped", "17", before={"status": "placed"}, after={"status": "shipped"})
-    taken: list[records.Record] = []
+    taken: list[Record] = []
     found = {"an event that nobody records": cost(lambda: emit(business), EVENTS)}
     for name, event in (("a business event", business), ("a security event", SecurityEvent("refused", "bob", "key"))):
-        with listening(type(event), lambda event: taken.append(records.of(event))):
+        with listening(type(event), lambda event: taken.append(record_of(event))):
             found[name] = cost(lambda event=event: emit(event), EVENTS)  # type: ignore[misc]
     chain = Chain(directory / "audit.jsonl", b"a-key-of-sixteen-letters")
-    batch = [records.of(business)] * EVENTS
+    batch = [record_of(business)] * EVENTS
     found["its place in a batch, in the writer's thread"] = cost(lambda: chain.append(batch), 1)
     return found
 

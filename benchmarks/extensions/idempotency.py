@@ -59,7 +59,7 @@ async def measure() -> dict[str, float]:
     """The cost of each kind of request, to a route that itself does nothing."""
     from app.core.component import Component
     from app.core.versioning import versioned
-    from app.main import create_app, load_settings, shipped
+    from app.main import create_app, default_components, load_settings
 
     router = versioned("benchmark")
 
@@ -68,7 +68,7 @@ async def measure() -> dict[str, float]:
         return {"answer": "done"}
 
     settings = load_settings()
-    app = create_app([*shipped(settings), Component(name="benchmark", routers=[router])], settings)
+    app = create_app([*default_components(settings), Component(name="benchmark", routers=[router])], settings)
     numbers, run = count(), os.urandom(8).hex()
     async with app.router.lifespan_context(app) as state:
         return {

@@ -74,10 +74,10 @@ async def ask(app: Any, state: dict[str, Any], path: str, headers: Headers) -> N
 async def added(router: Any, state: dict[str, Any], cases: Mapping[str, tuple[str, Headers]]) -> dict[str, float]:
     """Microseconds of CPU that each case takes beyond the first: the median of interleaved rounds."""
     from app.core.component import Component
-    from app.main import create_app, load_settings, shipped
+    from app.main import create_app, default_components, load_settings
 
     settings = load_settings()
-    app = create_app([*shipped(settings), Component(name="benchmark", routers=[router])], settings)
+    app = create_app([*default_components(settings), Component(name="benchmark", routers=[router])], settings)
     taken: dict[str, list[float]] = {name: [] for name in cases}
     with redirect_stdout(StringIO()):  # the access log
         for number in range(ROUNDS + 1):

@@ -32,13 +32,13 @@ async def measure() -> dict[str, float]:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from fastapi import APIRouter
 
-    from app.extensions.jwt import JwtSettings, require_scope
-    from app.extensions.jwt.verifier import SharedSecret, Verifier
+    from app.extensions.jwt import JwtSettings, require_scopes
+    from app.extensions.jwt.verifier import Verifier, shared_secret
 
     router = APIRouter()
 
     @router.get("/free")
-    @router.get("/token", dependencies=[require_scope("things:read")])
+    @router.get("/token", dependencies=[require_scopes("things:read")])
     async def answer() -> dict[str, str]:
         return {"answer": "pong"}
 
@@ -51,10 +51,12 @@ async def measure() -> dict[str, float]:
         "ES256": ec.generate_private_key(ec.SECP256R1()),
     }.items():
         if isinstance(private, str):
-            verifier = Verifier(JwtSettings(issuer="issuer", audience="api", secret=private), SharedSecret(private))
+            verifier = Verifier(JwtSettings(issuer="issuer", audience="api", secret=private), shared_secret(private))
         else:
             family = jwt.algorithms.get_default_algorithms()[name]
-            verifier = Verifier(with_keys, Known(jwt.PyJWK(family.to_jwk(private.public_key(), as_dict=True), name)))
+            verifier = Verifier(
+                with_keys, Known(jwt.PyJWK(family.to_jwk(private.public_key(), as_dict=True), name)).find
+            )
         token = jwt.encode(issued, private, algorithm=name, headers={"kid": "first"})
         headers = [(b"authorization", f"Bearer {token}".encode())]
         cases = {"free": ("/free", headers), name: ("/token", headers)}

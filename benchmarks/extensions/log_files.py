@@ -36,15 +36,16 @@ async def measure(service: Path, folder: str) -> dict[str, float]:
     sys.path.insert(0, str(service))
     from app.core.context import RequestContext
     from app.core.observability.access_log import AccessLog
-    from app.core.observability.logging import LogSettings, Renderer
+    from app.core.observability.logging import LogSettings, configure
     from app.core.settings import load
     from app.extensions import log_files
-    from app.main import GROUPS
+    from app.main import SETTINGS
 
     request = RequestContext(method="GET", path="/api/v1/things/7", client="203.0.113.7")
     request.identify(None, None)
     request.status = 200
-    access = AccessLog(LogSettings(), Renderer("service", "1.0.0", as_json=True))
+    configure(LogSettings(), service="service", version="1.0.0", production=True)
+    access = AccessLog(LogSettings())
 
     def record() -> None:
         access(request, "/api/v1/things/{number}", 0.002)
@@ -53,7 +54,7 @@ async def measure(service: Path, folder: str) -> dict[str, float]:
         "database": {"url": "sqlite+aiosqlite:///./var/service.db"},
         "log_files": {"directory": folder, "flush_interval": 0.2},
     }
-    component = log_files.component(load(GROUPS, env_file=None, overrides=overrides))
+    component = log_files.component(load(SETTINGS, env_file=None, overrides=overrides))
     differences = []
     for _ in range(ROUNDS + 1):
         without = once(record, wait=0.5)

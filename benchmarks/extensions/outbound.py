@@ -23,10 +23,10 @@ async def measure(directory: Path) -> dict[str, float]:
     """What a call of the client takes beyond one of httpx2, and a decorated function beyond itself."""
     import httpx2
 
-    from app.extensions.outbound import Client, resilient
+    from app.extensions.outbound import Client, OutboundSettings, resilient
+    from app.extensions.outbound.breaker import Storage
     from app.extensions.outbound.guard import Guard
     from app.extensions.outbound.settings import Policy
-    from app.extensions.outbound.storage import Storage
     from tests.extensions.outbound.servers import Server
 
     logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -42,7 +42,7 @@ async def measure(directory: Path) -> dict[str, float]:
     policy = Policy(url="http://other")
     client = Client(Guard("other", policy), transport=transport)
     server = Server(directory)
-    storage = Storage(server.url, 10.0, "benchmark")
+    storage = Storage(OutboundSettings(storage_url=server.url, storage_timeout=10.0), "benchmark")
     sharing = Client(Guard("other", policy, storage), transport=transport)
     calls = {
         "httpx2": lambda: alone.get("/"),
@@ -59,7 +59,7 @@ async def measure(directory: Path) -> dict[str, float]:
                 await call()
             if number:  # the first round warms up
                 taken[name].append((process_time() - started) / CALLS * 1e6)
-    await storage.close()
+    await storage.client.close()
     server.kill()
     found = {name: median(values) for name, values in taken.items()}
     return {

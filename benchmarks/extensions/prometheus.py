@@ -54,16 +54,16 @@ async def measure(service: Path) -> dict[str, float]:
     sys.path.insert(0, str(service))
     from app.core.settings import load
     from app.extensions import prometheus
-    from app.main import GROUPS
+    from app.main import SETTINGS
 
     requests = [events(number) for number in range(REQUESTS)]
     database = {"url": "sqlite+aiosqlite:///./var/service.db"}
-    settings = load(GROUPS, env_file=None, overrides={"database": database})
+    settings = load(SETTINGS, env_file=None, overrides={"database": database})
     one = await added(prometheus.component(settings), requests)
     # Second: from here on the library counts into files, for whatever is made.
     with TemporaryDirectory() as folder:
         server = {"workers": 2, "shared": folder}
-        settings = load(GROUPS, env_file=None, overrides={"database": database, "server": server})
+        settings = load(SETTINGS, env_file=None, overrides={"database": database, "server": server})
         several = await added(prometheus.component(settings), requests)
     return {"one_process": one, "several_processes": several}
 

@@ -43,12 +43,12 @@ async def measure(directory: Path) -> dict[str, float]:
     """What is added to a request."""
     from app.extensions.rate_limit.middleware import RateLimit
     from app.extensions.rate_limit.settings import RateLimitSettings
-    from app.extensions.rate_limit.shared import Shared
+    from app.extensions.rate_limit.windows import SharedCounters
     from tests.extensions.rate_limit.servers import Server
 
     server = Server(directory)
     settings = RateLimitSettings(per_minute=10**9, per_hour=10**9, storage_url=server.url)
-    shared = Shared(settings, "benchmark")
+    shared = SharedCounters(settings, "benchmark")
     without = await cost(nothing, HEADERS, 10_000)
     in_memory = RateLimit(nothing, settings, None)
     found = {
@@ -56,7 +56,7 @@ async def measure(directory: Path) -> dict[str, float]:
         "in memory, with a key": await cost(in_memory, [*HEADERS, (b"x-api-key", b"k" * 43)], 10_000) - without,
         "with a storage": await cost(RateLimit(nothing, settings, shared), HEADERS, 1000) - without,
     }
-    await shared.close()
+    await shared.client.close()
     server.kill()
     return {name: round(value, 1) for name, value in found.items()}
 

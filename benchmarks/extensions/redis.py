@@ -31,15 +31,14 @@ async def cost(read: Callable[[], Awaitable[object]]) -> float:
 
 async def measure(directory: Path) -> dict[str, float]:
     """The cost of each kind of read."""
-    from app.extensions.redis import Cache, RedisSettings, cached
-    from app.extensions.redis.connection import Connection
+    from app.extensions.redis import Cache, RedisSettings, cached, connect
     from app.extensions.redis.decorator import running
     from dev.servers import redis as servers
 
     port = servers.free_port()
     server = servers.start(directory, port)
     settings = RedisSettings(url=f"redis://127.0.0.1:{port}/0")
-    connection = Connection(settings)
+    connection = connect(settings)
     numbers = count()
 
     @cached(ttl=60, key="product:{number}")

@@ -76,7 +76,7 @@ async def measure() -> dict[str, float]:
     from app.core.component import Component
     from app.core.versioning import versioned
     from app.extensions.uploads import routes
-    from app.main import create_app, load_settings, shipped
+    from app.main import create_app, default_components, load_settings
 
     plain = versioned("plain")
 
@@ -89,7 +89,7 @@ async def measure() -> dict[str, float]:
             return len(fields)
 
     settings = load_settings()
-    parts = [*shipped(settings), Component(name="benchmark", routers=[routes("files"), plain])]
+    parts = [*default_components(settings), Component(name="benchmark", routers=[routes("files"), plain])]
     app = create_app(parts, settings)
     found = {}
     async with app.router.lifespan_context(app) as state:

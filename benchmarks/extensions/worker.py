@@ -34,13 +34,13 @@ async def measure() -> dict[str, float]:
 
     from app.core.component import Component
     from app.extensions.worker import job
-    from app.main import create_app, load_settings, shipped
+    from app.main import create_app, default_components, load_settings
 
     @job()
     async def benchmark(_: Component, number: int) -> None: ...
 
     settings = load_settings()
-    app = create_app(shipped(settings), settings)
+    app = create_app(default_components(settings), settings)
     async with app.router.lifespan_context(app) as state:
         database, jobs = state["database"], state["jobs"]
 

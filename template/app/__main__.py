@@ -1,4 +1,4 @@
-"""`python -m app`: check the settings, then serve, or run another process. A mistake is one line, never a traceback."""
+"""`python -m app`: check the settings, then serve or run another process. A wrong setting is one line, no traceback."""
 
 import argparse
 import asyncio
@@ -13,18 +13,18 @@ from app.core.observability.redaction import Scrubbed, scrub
 from app.core.server import serve
 from app.core.server.serve import ServerSettings
 from app.core.settings import ServiceSettings, Settings, load
-from app.main import load_settings, run, shipped
+from app.main import default_components, load_settings, run
 
 
 def main() -> int:
     """Run the service.
 
     Returns:
-        2 where it cannot start as it is configured (uvicorn exits by itself with 3 where something failed to open).
+        2 if the configuration is wrong. uvicorn exits with 3 if something failed to open.
     """
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve, or run another process of the service.")
-    parser.add_argument("process", nargs="?", help="what to run in place of serving; a part of the service offers it")
-    parser.add_argument("--reload", action="store_true", help="start again when a file below app/ changes")
+    parser.add_argument("process", nargs="?", help="the process to run in place of the server")
+    parser.add_argument("--reload", action="store_true", help="restart when a file below app/ changes")
     arguments = parser.parse_args()
     try:
         settings = load_settings()
@@ -42,12 +42,12 @@ def main() -> int:
 
 
 def work(name: str, settings: Settings) -> None:
-    """Run one of the processes that the parts of the service offer.
+    """Run one of the processes of the components.
 
     Raises:
-        ConfigurationInvalid: there is none of this name, or something did not open.
+        ConfigurationInvalid: no process has this name, or something did not open.
     """
-    components = shipped(settings)
+    components = default_components(settings)
     processes = {name: process for component in components for name, process in component.processes.items()}
     if name not in processes:
         raise ConfigurationInvalid(f"there is no process {name!r}: run one of {', '.join(processes) or 'none'}")
@@ -55,7 +55,7 @@ def work(name: str, settings: Settings) -> None:
 
 
 def refuse(error: ConfigurationInvalid) -> int:
-    """Say what is wrong, in the format that the logs of this place have."""
+    """Log each mistake, in the format of the logs here."""
     try:
         service = load([ServiceSettings]).of(ServiceSettings)
         logging.configure(LogSettings(), service=service.name, version=service.version, production=service.production)
@@ -63,7 +63,7 @@ def refuse(error: ConfigurationInvalid) -> int:
         logging.configure(LogSettings(), service="", version="", production=True)
     for mistake in error.mistakes:
         variable, colon, said = mistake.partition(":")
-        # Apart, since what follows the name of a secret is taken for the secret itself.
+        # Scrubbed apart from the name: the text after the name of a secret is taken for the secret itself.
         structlog.get_logger("settings").error(Scrubbed(f"{variable}{colon}{scrub(said)}"))
     return 2
 

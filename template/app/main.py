@@ -1,6 +1,7 @@
-"""The composition root: it puts together what the core, the extensions and the features hand over."""
+"""The composition root: it builds the application from the core, the extensions and the features."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 from app import extensions, features
 from app.core import database, health
@@ -19,7 +20,7 @@ from app.core.server import protocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import Group, ServiceSettings, Settings
 
-CORE_GROUPS: list[type[Group]] = [
+CORE_SETTINGS: list[type[Group]] = [
     ServiceSettings,
     ServerSettings,
     HttpSettings,
@@ -28,20 +29,29 @@ CORE_GROUPS: list[type[Group]] = [
     LifecycleSettings,
     DatabaseSettings,
 ]
-GROUPS = [*CORE_GROUPS, *extensions.GROUPS, *features.GROUPS]
+
+
+def _settings_of_features() -> list[type[Group]]:
+    if not hasattr(features, "SETTINGS"):
+        message = "app.core reads SETTINGS of app.features: rename GROUPS there, the old name works until 0.6"
+        warnings.warn(message, DeprecationWarning, stacklevel=1)
+    return getattr(features, "SETTINGS", None) or getattr(features, "GROUPS", [])
+
+
+SETTINGS = [*CORE_SETTINGS, *extensions.SETTINGS, *_settings_of_features()]
 
 
 def load_settings() -> Settings:
-    """The settings of every part, as the environment has them.
+    """Load the settings of every part from the environment.
 
     Raises:
         ConfigurationInvalid: one line for each mistake.
     """
-    return configuration.load(GROUPS)
+    return configuration.load(SETTINGS)
 
 
-def shipped(settings: Settings) -> list[Component]:
-    """What the service is made of, outermost first."""
+def default_components(settings: Settings) -> list[Component]:
+    """Return the components of the deployed service, outermost first."""
     core = [
         event_log.component(settings.of(LogSettings)),
         protocol.component(settings.of(HttpSettings)),
@@ -51,11 +61,11 @@ def shipped(settings: Settings) -> list[Component]:
 
 
 def create_app(components: Sequence[Component] | None = None, settings: Settings | None = None) -> Service:
-    """The service. Without arguments it is the one that is deployed."""
+    """Build the application; without arguments, the one that is deployed."""
     settings = settings or load_settings()
-    parts = shipped(settings) if components is None else components
+    parts = default_components(settings) if components is None else components
     service, log = settings.of(ServiceSettings), settings.of(LogSettings)
-    renderer = logging.configure(log, service=service.name, version=service.version, production=service.production)
+    logging.configure(log, service=service.name, version=service.version, production=service.production)
     drain = settings.of(LifecycleSettings).drain
     current = Lifecycle(float(service.production) if drain is None else drain)
     checks = [check for component in parts for check in component.checks]
@@ -63,17 +73,24 @@ def create_app(components: Sequence[Component] | None = None, settings: Settings
         [
             health.component(settings.of(HealthSettings), service.version, checks, current),  # matched last
             *parts,
-            lifecycle.component(current),  # ready when all of them are open
+            lifecycle.component(current),  # ready when all others are open
         ],
         service=service,
         http=settings.of(HttpSettings),
-        access=AccessLog(log, renderer),
+        access=AccessLog(log),
         lifecycle=current,
     )
 
 
 async def run(process: Process, components: Sequence[Component], settings: Settings) -> None:
-    """Do one thing in place of serving, with everything open."""
+    """Run a process other than the server, with all components open."""
     app = create_app(components, settings)
     async with app.router.lifespan_context(app) as state:
         await process(state or {})
+
+
+def __getattr__(name: str) -> Callable[[Settings], list[Component]]:
+    if name != "shipped":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("app.main.shipped is now default_components", DeprecationWarning, stacklevel=2)
+    return default_components

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core.component import Component
 from app.core.http.application import Service
 from app.core.settings import Settings, load
-from app.main import GROUPS, create_app, shipped
+from app.main import SETTINGS, create_app, default_components
 from tests.database import databases
 
 Serve = Callable[..., Awaitable[ASGIApp]]
@@ -62,13 +62,13 @@ def configured(database_url: str, tmp_path: Path) -> Callable[..., Settings]:
 
     def configure(**groups: Mapping[str, Any]) -> Settings:
         overrides: dict[str, dict[str, Any]] = {"service": {"environment": "test"}, "database": {"url": database_url}}
-        for known in GROUPS:
+        for known in SETTINGS:
             defaults = {name: field.default for name, field in known.model_fields.items()}
             folders = {name: str(tmp_path / path) for name, path in defaults.items() if isinstance(path, Path)}
             overrides[known.group] = {**overrides.get(known.group, {}), **folders}
         for group, values in groups.items():
             overrides[group] = {**overrides.get(group, {}), **values}
-        return load(GROUPS, env_file=None, overrides=overrides)
+        return load(SETTINGS, env_file=None, overrides=overrides)
 
     return configure
 
@@ -80,7 +80,7 @@ async def serve(configured: Callable[..., Settings]) -> AsyncIterator[Serve]:
 
         async def open_service(*, extra: Sequence[Component] = (), **groups: Mapping[str, Any]) -> ASGIApp:
             settings = configured(**groups)
-            app = create_app([*shipped(settings), *extra], settings)
+            app = create_app([*default_components(settings), *extra], settings)
             return await stack.enter_async_context(Opened(app))
 
         yield open_service

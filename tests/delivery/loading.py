@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.getcwd())  # noqa: PTH109  # the service's folder, before this file's
 
-from app.main import GROUPS, load_settings
+from app.main import SETTINGS, load_settings
 
 loaded = load_settings()
-json.dump({group.group: loaded.of(group).model_dump(mode="json") for group in GROUPS}, sys.stdout)
+json.dump({group.group: loaded.of(group).model_dump(mode="json") for group in SETTINGS}, sys.stdout)

@@ -27,7 +27,7 @@ from app.core.data.engine import DatabaseSettings, create
 
 async def main(rows):
     database = Database(DatabaseSettings(url=sys.argv[1]))
-    async with database.transaction(patience=60) as session:
+    async with database.transaction(timeout=60) as session:
         for table in ("debit", "credit"):
             await session.execute(text(f"CREATE TABLE {table} (id integer PRIMARY KEY, amount bigint, content text)"))
             many = [{"id": n, "amount": 1000, "content": f"{table} {n * 7919}"} for n in range(rows // 2)]

@@ -23,21 +23,25 @@ YAMLLINT = YamlLintConfig(
     "{extends: default, rules: {document-start: disable, truthy: {check-keys: false}, line-length: {max: 140},"
     " comments: {min-spaces-from-content: 1}}}"
 )
-SEEN: dict[str, str] = {}
+SEEN: dict[tuple[str, str, str], list[str]] = {}
 WRITES = {
     ("docker.yml", "release"): {"packages": "write", "id-token": "write", "attestations": "write"},
 }
 """The jobs that may write, and what."""
 
 
-def zizmor(path: Path) -> str:
-    """What it finds in a workflow. Most services have the same ones."""
-    text = path.read_text()
-    if text not in SEEN:
-        command = [tool("zizmor"), "--offline", "--quiet", "--no-progress", "--pedantic", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        SEEN[text] = done.stdout + done.stderr if done.returncode else ""
-    return SEEN[text]
+def wrong(path: Path) -> list[str]:
+    """Return what the schemas and linters find in a pipeline's file. Most services have the same ones."""
+    key = (path.parent.name, path.name, path.read_text())
+    if key not in SEEN:
+        SEEN[key] = [str(one) for one in faults(path)]
+        if path.suffix != ".json":
+            SEEN[key] += [str(one) for one in linter.run(path.read_text(), YAMLLINT)]
+        if ".github" in path.parts:
+            command = [tool("zizmor"), "--offline", "--quiet", "--no-progress", "--pedantic", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            SEEN[key] += [done.stdout + done.stderr] if done.returncode else []
+    return SEEN[key]
 
 
 @pytest.mark.parametrize("answers", ROWS)
@@ -46,9 +50,7 @@ def test_every_pipeline_is_valid_and_safe(answers: dict[str, Any], rendered: Ren
     found = files(root)
     assert found
     for path in found:
-        assert not faults(path), path
-        assert path.suffix == ".json" or not [str(one) for one in linter.run(path.read_text(), YAMLLINT)], path
-        assert ".github" not in path.parts or not zizmor(path)
+        assert wrong(path) == [], path
     for path in [path for path in found if path.suffix == ".yml"]:
         for image in re.findall(r"image: (\S+@\S+)|name: (\S+/\S+:\S+)", path.read_text()):
             assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", "".join(image)), image

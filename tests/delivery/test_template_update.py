@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,17 @@ from tests.releases import git
 CONFLICT = "one\nmine\nthree\n"
 TITLE = f"Take the template's {NEW}"
 HUSH = "a token"
+SETTINGS = {
+    "apply.whitespace": "error",
+    "status.showUntrackedFiles": "no",
+    "core.attributesFile": "* -diff",
+    "core.excludesFile": "new*",
+    "core.fileMode": "false",
+    "core.ignoreStat": "true",
+    "core.bigFileThreshold": "1",
+    "init.templateDir": "* -diff",
+}
+"""Settings of a user with which plain Copier drops edits or files."""
 ONCE = f"nothing to do: the branch {BRANCH} is there; delete it to have it made again\n"
 
 
@@ -105,22 +117,18 @@ def test_an_edited_file_that_the_template_deletes_comes_back_as_the_text_says(
     assert (service.root / "gone.txt").read_text() == "first\nmine\n"
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("apply.whitespace", "error"),
-        ("status.showUntrackedFiles", "no"),
-        ("core.attributesFile", "* -diff"),
-        ("core.excludesFile", "new*"),
-        ("core.fileMode", "false"),
-        ("core.ignoreStat", "true"),
-        ("core.bigFileThreshold", "1"),
-        ("init.templateDir", "* -diff"),
-    ],
-)
-@pytest.mark.parametrize("given", ["globally", "variables"])
+def settings() -> list[Any]:
+    """Return each setting, given in a file and by variables; the variables are removed whichever setting they have."""
+    return [
+        pytest.param(setting, value, given, marks=[pytest.mark.full] if given == "variables" and number else [])
+        for given in ("globally", "variables")
+        for number, (setting, value) in enumerate(SETTINGS.items())
+    ]
+
+
+@pytest.mark.parametrize(("setting", "value", "given"), settings())
 def test_no_setting_of_git_drops_an_edit_or_a_new_file(
-    given: str, setting: str, value: str, service: Repository, source: Path
+    setting: str, value: str, given: str, service: Repository, source: Path
 ) -> None:
     (service.root / "changed.txt").chmod(0o755)
     service.commit("changed.txt", "one\ntwo\nthree\nmine\n")

@@ -16,11 +16,11 @@ VARIABLES = """
 import json
 from pathlib import Path
 from pydantic_core import PydanticUndefined
-from app.main import GROUPS
+from app.main import SETTINGS
 
 if Path("ops/__init__.py").exists():  # tools beside the service have settings of their own
-    from ops import GROUPS as TOOLS
-    GROUPS = [*GROUPS, *TOOLS]
+    from ops import SETTINGS as TOOLS
+    SETTINGS = [*SETTINGS, *TOOLS]
 
 
 def shown(field):
@@ -39,7 +39,7 @@ def shown(field):
 
 print(json.dumps([
     [f"`{group.group}__{name}`".upper(), shown(field), field.description]
-    for group in GROUPS for name, field in group.model_fields.items()
+    for group in SETTINGS for name, field in group.model_fields.items()
 ]))
 """
 CODES = """

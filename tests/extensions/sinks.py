@@ -14,7 +14,7 @@ SLICE = Path(__file__).parent / "slices" / "telling.py"
 
 def shipped(name: str) -> Any:
     """The module `sink` of an extension's tests."""
-    path = EXTENSIONS / name / "files" / "tests" / "extensions" / name / "sink.py"
+    path = EXTENSIONS / name / "tests" / "sink.py"
     spec = spec_from_file_location(f"{name}_sink", path)
     assert spec
     assert spec.loader

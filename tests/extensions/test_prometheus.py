@@ -49,7 +49,7 @@ def files(rendered: Make) -> Path:
 @pytest.fixture(scope="module")
 def service(rendered: Make, files: Path) -> Rendered:
     """A service whose owner has added a slice that tells of everything, with the alerts of every part."""
-    made = rendered(copy=True, extensions=["prometheus"])
+    made = rendered(copy=True, extensions=["prometheus", "redis", "outbound", "worker"])
     (made.root / RULES).write_text((files / RULES).read_text())
     slices = made.root / "app" / "features"
     (slices / "telling.py").write_text((Path(__file__).parent / "slices" / "telling.py").read_text())

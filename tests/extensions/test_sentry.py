@@ -73,7 +73,7 @@ def test_whatever_becomes_of_sentry_requests_and_the_stop_do_not_wait(
         fail(process, 30)
         assert process.http.post(ORDERS, json=order(f"{how}-{number}")).status_code == 201
     if how != "frozen":  # there the SDK learns of it only after half a minute
-        process.logged(level="warning", logger="app.extensions.sentry.delivery")
+        process.logged(level="warning", logger="app.extensions.sentry.reporter")
         assert process.text().count(WARNING) == 1
     started = time.monotonic()
     assert process.stop() == -signal.SIGTERM

@@ -22,6 +22,9 @@ KEYS = [
 ]
 FOLDER = {"extension.yml", "docs/guide.md", "files"}
 MOST_ENTRIES = 8
+TESTS = "test-dependencies"
+"""The libraries that only the tests of an extension need, which services do without. Most manifests have none."""
+SHARED = EXTENSIONS / "shared"
 YOURS = ("app/features/", "tests/features/", "migrations/versions/")
 
 
@@ -42,7 +45,7 @@ def paths(name: str) -> list[str]:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_says_everything(name: str) -> None:
     part = MANIFESTS[name]
-    assert set(KEYS) <= set(part) <= {*KEYS, "seed", "words", "collects", "fragments"}
+    assert set(KEYS) <= set(part) <= {*KEYS, TESTS, "seed", "words", "collects", "fragments", "shared"}
     for key in ("title", "help", "cost"):
         assert "\n" not in part[key].strip()
         assert part[key].strip()
@@ -50,13 +53,14 @@ def test_a_manifest_says_everything(name: str) -> None:
         assert set(rule) == {"any", "reason"}
     for rule in part["conflicts"]:
         assert set(rule) == {"with", "reason"}
-    for key in ("dependencies", "dev-dependencies", "files", "scripts"):
-        assert part[key] == sorted(part[key]), key
+    for key in ("dependencies", "dev-dependencies", TESTS, "files", "scripts"):
+        assert part.get(key, []) == sorted(part.get(key, [])), key
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_dependency_has_an_upper_bound(name: str) -> None:
-    for dependency in [*MANIFESTS[name]["dependencies"], *MANIFESTS[name]["dev-dependencies"]]:
+    part = MANIFESTS[name]
+    for dependency in [*part["dependencies"], *part["dev-dependencies"], *part.get(TESTS, [])]:
         assert re.fullmatch(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?>=[\d.]+(b\d+)?,<[\d.]+", dependency)
 
 
@@ -86,8 +90,17 @@ def test_a_folder_has_eight_entries_at_most(name: str) -> None:
 
 def test_every_folder_can_be_chosen() -> None:
     offered = {value for choices in CHOICES.values() for value in choices}
-    assert {path.name for path in EXTENSIONS.iterdir() if path.is_dir()} == set(MANIFESTS)
+    assert {path.name for path in EXTENSIONS.iterdir() if path.is_dir()} == {*MANIFESTS, SHARED.name}
     assert set(MANIFESTS) == {name for name in MANIFESTS if name in offered} | set(SEEDS)
+
+
+def test_a_shared_file_is_used_by_two_extensions_and_is_no_path_of_another() -> None:
+    files = {path.relative_to(SHARED).as_posix() for path in texts(SHARED)}
+    for path in files:
+        assert sum(path in part.get("shared", []) for part in MANIFESTS.values()) > 1, path
+        assert not [name for name in MANIFESTS if path in paths(name)], path
+        assert not (TEMPLATE / path).exists()
+    assert {path for part in MANIFESTS.values() for path in part.get("shared", [])} == files
 
 
 def test_no_text_below_extensions_is_binary_or_has_windows_line_ends() -> None:
@@ -149,8 +162,14 @@ def test_what_is_no_seed_is_the_templates_whole(name: str) -> None:
     assert not [path for path in paths(name) if path.startswith(YOURS)], "an update would never open them again"
 
 
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_service_has_no_test_of_the_templates(name: str) -> None:
+    shipped = {path for path in paths(name) if path.startswith("tests/") and not path.startswith("tests/features/")}
+    assert shipped <= {"tests/answers.py", "tests/database.py"}
+
+
 @pytest.mark.parametrize("name", CHOICES["extensions"])
 def test_a_capability_is_a_module_with_tests(name: str) -> None:
     assert f"app/extensions/{name}/__init__.py" in paths(name)
-    assert any(path.startswith((f"tests/extensions/{name}/", f"tests/extensions/test_{name}")) for path in paths(name))
+    assert list((EXTENSIONS / name / "tests").glob("test_*.py"))
     assert (REPOSITORY / "extensions" / name / "env").is_file(), "its settings group has a place in .env.example"

@@ -14,6 +14,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from tests.conftest import Render, copy
+from tests.live.environment import REQUIREMENTS
 from tests.manifests import EXTENSIONS
 from tests.matrix.combinations import LISTS, Answers, allowed, every, grouped, values
 from tests.tree import ASKED, CHOICES, MANIFESTS, SEEDS, parts, required, texts, words
@@ -161,6 +162,16 @@ def test_what_is_on_is_there(service: Loaded) -> None:
             assert (root / path).stat().st_mode & 0o111, path
         document = (root / ("README.md" if name in SEEDS else f"docs/options/{name}.md")).read_text()
         assert (EXTENSIONS / name / "docs" / "guide.md").read_text().splitlines()[0] in document
+
+
+def test_a_service_depends_on_nothing_that_only_the_templates_tests_need(service: Loaded) -> None:
+    root, answers = service
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    listed = {*project["project"]["dependencies"], *project["dependency-groups"]["dev"]}
+    for name in parts(answers):
+        listed -= {*MANIFESTS[name]["dependencies"], *MANIFESTS[name]["dev-dependencies"]}
+    tests = {entry for part in MANIFESTS.values() for entry in part.get("test-dependencies", [])}
+    assert not listed & {*REQUIREMENTS.read_text().split(), *tests}
 
 
 def imported(entries: list[str]) -> set[str]:

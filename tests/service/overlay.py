@@ -42,9 +42,10 @@ def laid_over(answers: dict[str, Any]) -> dict[str, Path]:
 
 
 def lay_over(root: Path, answers: dict[str, Any]) -> None:
-    """Copy the tests of a service into it."""
+    """Copy the tests of a service into it. Each folder is a package: two may have files of one name."""
     for name, path in laid_over(answers).items():
         target = root / name
-        assert not target.exists(), f"a service ships {name} itself"
+        assert name.endswith("/__init__.py") or not target.exists(), f"a service ships {name} itself"
         target.parent.mkdir(parents=True, exist_ok=True)
+        (target.parent / "__init__.py").touch()
         shutil.copy(path, target)

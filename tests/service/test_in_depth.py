@@ -33,18 +33,21 @@ def everything(database: str, **more: Any) -> dict[str, Any]:
     return {**NOTHING, **max(known, key=lambda row: sum(len(row[name]) for name in LISTS)), **more}
 
 
-def smallest(name: str, database: str) -> dict[str, Any]:
-    """Return the answers of the smallest service with an option: with the option alone, and with what it requires."""
-    needed = [rule["any"] for rule in MANIFESTS[name]["requires"] if database not in rule["any"]]
-    chosen = {name, *(next(other for other in any_ if other not in CHOICES["database"]) for any_ in needed)}
-    return {**NOTHING, "database": database, **{one: [o for o in CHOICES[one] if o in chosen] for one in LISTS}}
+def alone(name: str) -> dict[str, Any]:
+    """Return the answers of the smallest service on SQLite with an option, and what it requires there."""
+    chosen = {name}
+    for rule in MANIFESTS[name]["requires"]:
+        if "sqlite" not in rule["any"]:
+            chosen.add(next(other for other in rule["any"] if other not in CHOICES["database"]))
+    lists = {question: [option for option in CHOICES[question] if option in chosen] for question in LISTS}
+    return {**NOTHING, "database": "sqlite", **lists}
 
 
 def rows() -> list[Row]:
     """Return everything together, the core alone, and each option alone.
 
-    The core runs with each database, with each response format, and on the oldest and the newest Python. An option runs
-    on PostgreSQL with everything, and on SQLite alone; one that requires a server runs on PostgreSQL alone as well.
+    The core so runs with each database, with each response format, and on the oldest and the newest Python. An option
+    runs on PostgreSQL among all others, and on SQLite alone, or with what it requires there.
     """
     found = [
         Row("everything", everything("postgres", response_format="envelope"), ("tests",), OLDEST),
@@ -53,9 +56,7 @@ def rows() -> list[Row]:
     for place, folder in folders().items():
         name = folder.parent.name
         if name in MANIFESTS:
-            found.append(Row(name, smallest(name, "sqlite"), (place,)))
-            if MANIFESTS[name]["requires"]:
-                found.append(Row(f"{name}-postgres", smallest(name, "postgres"), (place,)))
+            found.append(Row(name, alone(name), (place,)))
     return found
 
 

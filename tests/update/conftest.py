@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import made_once
+from tests.live.conftest import new_database, postgres_server
 from tests.releases import with_history
 from tests.update.later import NOW, with_later_versions
 from tests.update.services import duplicate, generate
 
 Made = Callable[..., Path]
+__all__ = ["new_database", "postgres_server"]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from app.core.component import Component
 from app.core.telemetry import SecurityEvent, listening
-from app.extensions.api_keys import ApiKey, require
+from app.extensions.api_keys import ApiKey, require_scopes
 from app.extensions.api_keys.keyring import make
 from tests.conftest import Start
 
@@ -41,7 +41,7 @@ def guarded(start: Start) -> Guarded:
     async def whoami(key: ApiKey) -> dict[str, str]:
         return {"client": key.client, "id": key.id}
 
-    @router.post("/things", dependencies=[require("things:write", "things:read")])
+    @router.post("/things", dependencies=[require_scopes("things:write", "things:read")])
     async def write() -> dict[str, str]:
         return {}
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from app.core.telemetry import SecurityEvent
-from app.extensions.api_keys import keyring
+from app.extensions.api_keys import keyring, require, require_scopes
 from tests.conftest import Start
 from tests.extensions.api_keys.conftest import Guarded, Made, made
 
@@ -138,3 +138,8 @@ async def test_the_schema_says_which_routes_ask_for_a_key(guarded: Guarded) -> N
 async def test_without_keys_the_service_starts_and_what_is_guarded_stays_shut(start: Start, guarded: Guarded) -> None:
     assert (await (await start()).get("/health/live")).status_code == 200
     assert (await (await guarded()).get("/whoami", headers={"X-API-Key": made().key})).status_code == 401
+
+
+def test_the_name_of_releases_up_to_0_3_works_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match=r"^app\.extensions\.api_keys\.require is now require_scopes"):
+        assert require("notes:write") == require_scopes("notes:write")

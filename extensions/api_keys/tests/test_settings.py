@@ -102,9 +102,9 @@ def test_the_command_makes_another_key_each_time() -> None:
     [
         (["two words"], "client: "),
         (["billing", "--scope", "two words"], "scopes: "),
-        (["billing", "--days", "999999999999"], "--days: 999999999999 is no number of days"),
-        (["billing", "--days", "0"], "--days: 0 is no number of days"),
-        (["billing", "--days", "soon"], "--days: soon is no number of days"),
+        (["billing", "--days", "999999999999"], "--days: 999999999999 is not a number of days"),
+        (["billing", "--days", "0"], "--days: 0 is not a number of days"),
+        (["billing", "--days", "soon"], "--days: soon is not a number of days"),
     ],
 )
 def test_the_command_says_what_is_wrong(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from app.extensions.audit.__main__ import Tampered, verify
 from app.extensions.audit.chain import Chain
-from app.extensions.audit.verify import Tampered, verify
 
 KEY = b"key"
 WRITER = """

@@ -13,8 +13,8 @@ import pytest
 
 from app.core.settings import Settings
 from app.core.telemetry import SecurityEvent, emit
-from app.extensions.audit.verify import verify
-from app.main import create_app, shipped
+from app.extensions.audit.__main__ import verify
+from app.main import create_app, default_components
 from tests.conftest import Opened, Start
 from tests.extensions.audit.conftest import EVENTS
 
@@ -106,7 +106,7 @@ async def test_what_has_no_room_in_memory_is_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = configured(audit={"path": str(path), "flush_interval": 1, "backlog": 5})
-    async with Opened(create_app([*shipped(settings)], settings)):
+    async with Opened(create_app([*default_components(settings)], settings)):
         with full_disk(monkeypatch):
             for number in range(8):
                 emit(SecurityEvent("seen", str(number)))
@@ -124,7 +124,7 @@ async def test_what_cannot_be_written_at_the_end_is_in_the_log(
 ) -> None:
     settings = configured(audit={"path": str(path)})
     with full_disk(monkeypatch):
-        async with Opened(create_app([*shipped(settings)], settings)):
+        async with Opened(create_app([*default_components(settings)], settings)):
             for number in range(3):
                 emit(SecurityEvent("seen", str(number)))
     assert records() == []

@@ -12,9 +12,9 @@ import pytest
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
 from app.core.telemetry import BusinessEvent, SecurityEvent, emit
-from app.extensions.audit.records import START
-from app.extensions.audit.verify import verify
-from app.main import create_app, shipped
+from app.extensions.audit.__main__ import verify
+from app.extensions.audit.chain import START
+from app.main import create_app, default_components
 from tests.conftest import Opened, Start
 from tests.extensions.audit.conftest import EVENTS, KEY
 
@@ -81,7 +81,7 @@ async def test_the_end_writes_what_is_pending(
 ) -> None:
     settings = configured(audit={"path": str(path), "flush_interval": 50})
     for round_ in (1, 2):
-        async with Opened(create_app([*shipped(settings)], settings)):
+        async with Opened(create_app([*default_components(settings)], settings)):
             for number in range(2500):
                 emit(BusinessEvent("counted", str(number)))
         assert [int(record["subject"]) for record in records()] == [*range(2500)] * round_
@@ -94,7 +94,7 @@ async def test_a_batch_is_one_write(
     syncs: list[int] = []
     monkeypatch.setattr("app.extensions.audit.chain.os.fsync", syncs.append)
     settings = configured(audit={"path": str(path), "flush_interval": 50})
-    async with Opened(create_app([*shipped(settings)], settings)):
+    async with Opened(create_app([*default_components(settings)], settings)):
         for _ in range(500):
             emit(SecurityEvent("seen"))
     assert len(syncs) == 2  # one when it opens, one for all of them
@@ -113,7 +113,7 @@ async def test_the_log_has_the_end_of_the_trail(
 ) -> None:
     caplog.set_level(logging.INFO)
     settings = configured(audit={"path": str(path)})
-    async with Opened(create_app([*shipped(settings)], settings)):
+    async with Opened(create_app([*default_components(settings)], settings)):
         emit(SecurityEvent("seen"))
     heads = [record.__dict__["head"] for record in caplog.records if record.message.startswith("audit trail")]
     assert heads == [str(START), str(verify([path], b""))]

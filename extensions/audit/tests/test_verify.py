@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.extensions.audit import __main__ as command
-from app.extensions.audit.chain import Chain
-from app.extensions.audit.records import Head, seal
-from app.extensions.audit.verify import Tampered, verify
+from app.extensions.audit.__main__ import Tampered, verify
+from app.extensions.audit.chain import Chain, Head, seal
 
 ROOT = Path(__file__).parents[3]
 KEY = "the-key-of-these-tests"

@@ -8,7 +8,7 @@ import pytest
 
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import ServiceSettings, load
-from app.main import GROUPS
+from app.main import SETTINGS
 from ops.backups.sealing import Key
 from ops.backups.settings import BackupsSettings
 from ops.backups.stores import stores
@@ -117,9 +117,9 @@ def test_a_key_is_read_from_the_file_as_it_was_made(ops: Ops) -> None:
 
 def test_the_service_takes_no_notice_of_these_settings(monkeypatch: pytest.MonkeyPatch, ops: Ops) -> None:
     monkeypatch.setenv("BACKUPS__KEEP_DAILY", "3")
-    assert "backups" not in {group.group for group in GROUPS}
+    assert "backups" not in {group.group for group in SETTINGS}
     with pytest.raises(ConfigurationInvalid) as raised:
-        load(GROUPS, env_file=None, overrides={"service": {"environment": "nowhere"}})
+        load(SETTINGS, env_file=None, overrides={"service": {"environment": "nowhere"}})
     assert "SERVICE__ENVIRONMENT" in str(raised.value)
     assert "BACKUPS__" not in str(raised.value)
     assert ops("backup", KEEP_DAILY="3").status == 0

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, Header, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 
@@ -18,8 +18,10 @@ from app.core.errors import AuthenticationFailed, BusinessRuleViolated, ServiceU
 from app.core.schema import Schema
 from app.core.telemetry import QueryFinished, listening
 from app.core.versioning import versioned
+from tests.conftest import NewDatabase
 
 router = versioned("deeds")
+plain = APIRouter(prefix="/api/v1/deeds")
 FAILED: list[object] = []
 
 
@@ -149,10 +151,29 @@ async def be_in_the_way(status: int, database: DatabaseDep, late: bool = False) 
     return times
 
 
+@plain.post("/plain")
+async def do_plainly(deed: Deed, database: DatabaseDep) -> int:
+    """Do it, in a route of FastAPI's own router."""
+    return await count(database, deed.name)
+
+
+@plain.post("/lines")
+async def tell_in_lines(database: DatabaseDep) -> AsyncIterator[int]:
+    """Do it, and answer line by line."""
+    yield await count(database, "lines")
+
+
 @router.get("/read")
 async def read(database: DatabaseDep) -> int:
     """Keys mean nothing here."""
     return await count(database, "read")
+
+
+@pytest.fixture
+def database_url(new_database: NewDatabase) -> Iterator[str]:
+    """A database of the test's own: keys are rows, and all tests use the same ones."""
+    with new_database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -174,4 +195,4 @@ def deeds() -> Component:
         FAILED.clear()
         yield {}
 
-    return Component(name="deeds", routers=[router], lifespan=lifespan)
+    return Component(name="deeds", routers=[router, plain], lifespan=lifespan)

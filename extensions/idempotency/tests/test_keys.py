@@ -6,10 +6,14 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from app.core.component import Component
+from app.extensions.idempotency.middleware import wrap_endpoints
 from tests.answers import content
 from tests.conftest import Start
+from tests.extensions.idempotency.conftest import plain
 
 pytestmark = pytest.mark.anyio
 DEEDS = "/api/v1/deeds"
@@ -163,6 +167,26 @@ async def test_an_answer_that_is_too_large_is_not_kept_and_nothing_is_done_again
 async def test_an_endpoint_without_async(client: httpx2.AsyncClient) -> None:
     for key in ("key-1", "key-1", None):
         assert content(await post(client, key, "/sync")) == "paint"
+
+
+async def test_a_route_of_fastapis_own_router(client: httpx2.AsyncClient) -> None:
+    assert [content(await post(client, key, "/plain")) for key in ("key-1", "key-1", None)] == [1, 1, 2]
+
+
+async def test_an_answer_in_lines_is_not_stored(client: httpx2.AsyncClient) -> None:
+    assert [(await post(client, "key-1", "/lines")).text.strip() for _ in range(2)] == ["1", "2"]
+
+
+def test_endpoints_are_wrapped_once_however_many_services_use_their_routes() -> None:
+    app = FastAPI()
+    app.include_router(plain)
+    paths = {"/api/v1/deeds/plain", "/api/v1/deeds/lines"}
+    calls = []
+    for _ in range(2):
+        wrap_endpoints(app)
+        calls.append([route.dependant.call for route in iter_route_contexts(app.routes) if route.path in paths])
+    assert calls[0] == calls[1]
+    assert any(hasattr(call, "__answered_once__") for call in calls[0])
 
 
 async def test_an_answer_that_is_compressed_is_kept_for_whoever_takes_it_plain(client: httpx2.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.component import Component, State
 from app.core.database import Database
 from app.core.models import Base
-from app.extensions.idempotency.store import KEYS, Answer, Claim, Store
+from app.extensions.idempotency.store import KEYS, Answer, Claim, KeyStore
 from tests.answers import content
 from tests.conftest import Start
 from tests.migrating import alembic
@@ -38,9 +38,9 @@ async def database(start: Start) -> Database:
 
 
 @pytest.fixture
-def store(database: Database) -> Store:
+def store(database: Database) -> KeyStore:
     """The keys."""
-    return Store(database)
+    return KeyStore(database)
 
 
 def claim(token: str) -> Claim:
@@ -48,12 +48,12 @@ def claim(token: str) -> Claim:
     return Claim("a" * 64, token)
 
 
-async def test_one_of_many_gets_a_key(store: Store) -> None:
+async def test_one_of_many_gets_a_key(store: KeyStore) -> None:
     records = await asyncio.gather(*(store.claim(claim(str(n)), "f", lease=60, keep=60) for n in range(20)))
     assert records.count(None) == 1
 
 
-async def test_an_answer_is_kept_as_it_was(store: Store) -> None:
+async def test_an_answer_is_kept_as_it_was(store: KeyStore) -> None:
     assert await store.claim(claim("1"), "f", lease=60, keep=60) is None
     await store.keep(claim("1"), Answer(418, HEADERS, b"\x00\xff"))
     record = await store.claim(claim("2"), "g", lease=60, keep=60)
@@ -62,7 +62,7 @@ async def test_an_answer_is_kept_as_it_was(store: Store) -> None:
     assert record.answer == Answer(418, list(HEADERS), b"\x00\xff")
 
 
-async def test_a_key_whose_holder_crashed_is_free_after_its_lease_for_the_same_request(store: Store) -> None:
+async def test_a_key_whose_holder_crashed_is_free_after_its_lease_for_the_same_request(store: KeyStore) -> None:
     assert await store.claim(claim("1"), "f", lease=0.2, keep=60) is None
     assert await store.claim(claim("2"), "f", lease=60, keep=60) is not None
     await asyncio.sleep(0.25)
@@ -76,7 +76,7 @@ async def test_a_key_whose_holder_crashed_is_free_after_its_lease_for_the_same_r
     assert record.running
 
 
-async def test_a_key_that_cannot_be_taken_is_seen_as_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_that_cannot_be_taken_is_seen_as_it_is(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await store.claim(claim("1"), "f", lease=60, keep=60) is None
     monkeypatch.setattr("app.extensions.idempotency.store.CLAIM", text("UPDATE nothing SET x = 1"))
     record = await store.claim(claim("2"), "f", lease=60, keep=60)
@@ -86,7 +86,7 @@ async def test_a_key_that_cannot_be_taken_is_seen_as_it_is(store: Store, monkeyp
         await store.claim(Claim("b" * 64, "2"), "f", lease=60, keep=60)
 
 
-async def test_what_was_carried_out_is_not_free_after_its_lease(store: Store, database: Database) -> None:
+async def test_what_was_carried_out_is_not_free_after_its_lease(store: KeyStore, database: Database) -> None:
     assert await store.claim(claim("1"), "f", lease=0.2, keep=60) is None
     async with database.transaction() as session:
         assert await store.mark(claim("1"), session)
@@ -98,7 +98,7 @@ async def test_what_was_carried_out_is_not_free_after_its_lease(store: Store, da
         await asyncio.sleep(0.25)
 
 
-async def test_a_key_is_free_when_its_time_is_over(store: Store, database: Database) -> None:
+async def test_a_key_is_free_when_its_time_is_over(store: KeyStore, database: Database) -> None:
     await store.claim(claim("1"), "f", lease=60, keep=0.2)
     await store.keep(claim("1"), Answer(200, (), b""))
     await store.remove_old()
@@ -149,7 +149,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(
     monkeypatch.setattr("app.extensions.idempotency.store.KEEP", text("UPDATE nothing SET x = 1"))
     answer = await client.post(DEEDS, json={"name": "paint"}, headers=KEY)
     assert answer.status_code == 201
-    assert "could not be kept" in caplog.text
+    assert "could not be stored" in caplog.text
     again = await client.post(DEEDS, json={"name": "paint"}, headers=KEY)
     assert again.json()["code"] == "request_in_progress"  # nobody can tell until the lease ends
     await asyncio.sleep(0.6)
@@ -164,7 +164,7 @@ async def test_the_table_is_made_once_and_outside_of_migrations(
     await start()  # a second process finds it
     async with database.engine.begin() as connection:
         await connection.execute(text(f"DROP TABLE {KEYS.name}"))
-    stores = [Store(database) for _ in range(3)]
+    stores = [KeyStore(database) for _ in range(3)]
     for store in stores:
         await store.prepare()
     checked = await asyncio.to_thread(alembic, database_url, "check")

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 
 from app.core.component import Component
 from app.core.telemetry import SecurityEvent, listening
-from app.extensions.jwt import CurrentUser, require_scope
+from app.extensions.jwt import CurrentUser, require_scopes
 from tests.conftest import Start
 from tests.extensions.jwt.issuer import AUDIENCE, Issuer, listening_issuer
 
@@ -34,7 +34,7 @@ def trusting(start: Start) -> Trusting:
     async def whoami(user: CurrentUser) -> dict[str, Any]:
         return {"subject": user.subject, "scopes": sorted(user.scopes)}
 
-    @router.post("/things", dependencies=[require_scope("things:write")])
+    @router.post("/things", dependencies=[require_scopes("things:write")])
     async def write() -> dict[str, str]:
         return {}
 

@@ -59,7 +59,7 @@ async def test_known_keys_serve_on_while_the_issuer_is_down(
         await asyncio.sleep(0.01)
     assert (await client.get("/health")).json()["parts"]["jwt"]["status"] == "failed"
     assert (await client.get("/health/ready")).status_code == 200
-    assert caplog.text.count("cannot be fetched, 1 known ones serve on") == 1
+    assert caplog.text.count("cannot be fetched, 1 known ones are used") == 1
     issuer.listen()
     issuer.rotate("second")
     await until(lambda: "can be fetched again" in caplog.text)

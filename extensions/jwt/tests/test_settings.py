@@ -59,7 +59,7 @@ async def test_a_shared_secret_lets_its_tokens_in(
         ({"jwks_url": "https://id.example.com/keys", "audience": "api"}, "JWT__ISSUER is required"),
         ({**ISSUER, "jwks_url": "file:///etc/passwd"}, "JWT__JWKS_URL: String should match pattern"),
         ({"secret": SECRET, "jwks_url": "https://id.example.com/keys"}, "exclude each other"),
-        ({"secret": SECRET, **ISSUER}, "unset the secret to believe the issuer's keys"),
+        ({"secret": SECRET, **ISSUER}, "unset the secret to use the issuer's keys"),
         ({**ISSUER, "leeway": "86400"}, "JWT__LEEWAY: "),
         ({**ISSUER, "timeout": "60"}, "JWT__TIMEOUT: "),
     ],

@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from app.core.telemetry import SecurityEvent
+from app.extensions.jwt import require_scope, require_scopes
 from tests.conftest import Start
 from tests.extensions.jwt.conftest import Trusting, whoami
 from tests.extensions.jwt.issuer import AUDIENCE, Issuer, private, unsigned
@@ -187,3 +188,8 @@ async def test_without_an_issuer_the_service_starts_and_refuses_every_token(
 ) -> None:
     assert (await (await start()).get("/health/live")).status_code == 200
     assert (await whoami(await trusting(), issuer.token())).status_code == 401
+
+
+def test_the_name_of_releases_up_to_0_3_works_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match=r"^app\.extensions\.jwt\.require_scope is now require_scopes"):
+        assert require_scope("notes:write") == require_scopes("notes:write")

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -14,12 +14,22 @@ from app.core import context
 from app.core.component import Component
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
-from app.core.telemetry import BusinessEvent, CallFinished, SecurityEvent, emit
-from app.main import create_app, shipped
+from app.core.telemetry import BusinessEvent, SecurityEvent, describe, emit
+from app.main import create_app, default_components
 from tests.conftest import Opened
 from tests.extensions.log_files.conftest import Read
 
 router = APIRouter(prefix="/things")
+
+
+class Called(NamedTuple):
+    """An event of another extension."""
+
+    service: str
+    duration: float
+
+
+describe(Called, log=("info", "called"))
 
 
 @router.get("/broken")
@@ -37,7 +47,7 @@ async def change(number: int) -> int:
     before, after = {"stock": 3, "api_key": "s3cr3t-of-mine"}, {"stock": 2}
     emit(BusinessEvent("thing_sold", f"thing {number}", before, after))
     emit(SecurityEvent("door_opened", "door 1", "Authorization: Bearer s3cr3t-of-mine"))
-    emit(CallFinished("billing", "POST", "200", 0.5))
+    emit(Called("billing", 0.5))
     return number
 
 
@@ -51,7 +61,7 @@ def settings(configured: Callable[..., Settings], tmp_path: Path) -> Callable[..
 
 async def serve(settings: Settings, *requests: tuple[str, str]) -> list[httpx2.Response]:
     """Open the service, ask, and close it, which writes all."""
-    app = create_app([*shipped(settings), Component(name="things", routers=[router])], settings)
+    app = create_app([*default_components(settings), Component(name="things", routers=[router])], settings)
     async with Opened(app) as opened:
         transport = httpx2.ASGITransport(opened, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
@@ -66,12 +76,12 @@ async def test_each_line_is_in_the_file_of_its_kind(settings: Callable[..., Sett
         ("/nowhere", 404),
     ]
     assert [line["event"] for line in read("errors")] == ["unexpected error"]
-    told = ["business event", "security event", "call finished"]
+    told = ["business event", "security event", "called"]
     assert [line["event"] for line in read("app") if line["event"] in {*told, "unexpected error"}] == [
         *told,
         "unexpected error",
     ]
-    assert [line["event"] for line in read("performance")] == ["call finished"]
+    assert [line["event"] for line in read("performance")] == ["called"]
     assert {line["service"] for name in ("app", "access", "audit") for line in read(name)} != {None}
 
 
@@ -149,7 +159,7 @@ async def test_a_full_disk_is_one_error_and_shows_in_health(
     for stream in ("app", "errors", "access"):
         (tmp_path / "logs" / f"{stream}.log").symlink_to("/dev/full")
     full = settings(flush_interval=0.01)
-    app = create_app([*shipped(full), Component(name="things", routers=[router])], full)
+    app = create_app([*default_components(full), Component(name="things", routers=[router])], full)
     async with Opened(app) as opened:
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(opened), base_url="http://service")
         health: dict[str, Any] = {"status": "ok"}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.core.telemetry import BreakerChanged, CallFinished, CallRetried, listening
-from app.extensions.outbound import Client
+from app.core.telemetry import listening
+from app.extensions.outbound import BreakerChanged, CallFinished, CallRetried, Client, OutboundSettings
+from app.extensions.outbound.breaker import Storage
 from app.extensions.outbound.guard import Guard
 from app.extensions.outbound.settings import Policy
-from app.extensions.outbound.storage import Storage
 from tests.extensions.outbound.other import Other, listening_other
 from tests.extensions.outbound.servers import Server
 
@@ -65,8 +65,8 @@ async def storages() -> AsyncIterator[Connected]:
     async with AsyncExitStack() as stack:
 
         def make(server: Server, timeout: float = 10.0) -> Storage:
-            storage = Storage(server.url, timeout, "test")
-            stack.push_async_callback(storage.close)
+            storage = Storage(OutboundSettings(storage_url=server.url, storage_timeout=timeout), "test")
+            stack.push_async_callback(storage.client.close)
             return storage
 
         yield make

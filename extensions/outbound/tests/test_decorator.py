@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from app.core.errors import NotFound
-from app.core.telemetry import CallFinished, CallRetried
-from app.extensions.outbound import CallFailed, CallsExhausted, CircuitOpen, OutboundSettings, registry, resilient
+from app.extensions.outbound import (
+    CallFailed,
+    CallFinished,
+    CallRetried,
+    CallsExhausted,
+    CircuitOpen,
+    OutboundSettings,
+    resilient,
+)
+from app.extensions.outbound.client import Outbound, guard_of, installed
 
 Call = Callable[..., Awaitable[Any]]
 QUICK = {"backoff": 0.001, "failures": 100, "timeout": 0.3}
@@ -19,7 +27,7 @@ QUICK = {"backoff": 0.001, "failures": 100, "timeout": 0.3}
 @pytest.fixture
 def configured_as() -> Any:
     """Installs settings for decorated functions, as the running service does."""
-    return lambda **settings: registry.installed(registry.Outbound(OutboundSettings(**{**QUICK, **settings})))
+    return lambda **settings: installed(Outbound(OutboundSettings(**{**QUICK, **settings})))
 
 
 def decorated(kind: str, *results: Any, **options: Any) -> tuple[Call, list[Any]]:
@@ -92,7 +100,7 @@ async def test_other_errors_pass_and_say_nothing_of_the_service(kind: str, confi
                 await ask()
             with pytest.raises(NotFound):
                 await missing()
-        assert registry.guard("billing").breaker.state == "closed"
+        assert guard_of("billing").breaker.own.state == "closed"
     assert len(calls) == 2
 
 
@@ -175,4 +183,4 @@ async def test_outside_of_a_running_service_the_defaults_hold() -> None:
         return 42
 
     assert await ask() == 42
-    assert registry.guard("billing").policy.attempts == 3
+    assert guard_of("billing").policy.attempts == 3

@@ -8,8 +8,7 @@ import pytest
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import load
 from app.extensions.outbound import OutboundSettings
-from app.extensions.outbound.breaker import Breaker
-from app.extensions.outbound.gate import Gate
+from app.extensions.outbound.breaker import Breaker, SharedBreaker
 from app.extensions.outbound.settings import Policy
 from tests.conftest import Start
 from tests.extensions.outbound.conftest import Connected
@@ -54,7 +53,7 @@ async def test_it_starts_without_the_storage(start: Start, other: Other, server:
 
 async def test_a_call_whose_end_nobody_takes_down_counts_here(storages: Connected, server: Server) -> None:
     policy = Policy(failures=1)
-    gate = Gate(Breaker("billing", policy), policy, storages(server))
+    gate = SharedBreaker(Breaker("billing", policy), policy, storages(server))
     admission = await gate.admit()
     server.kill()
     await gate.settle(admission, succeeded=False)

@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from app.core.component import Component
-from app.extensions.rate_limit.middleware import KNOWN, Owners
+from app.extensions.rate_limit.middleware import KNOWN, CredentialCache
 from tests.conftest import Start
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ async def test_a_junk_header_before_a_key_does_not_hide_its_owner(start: Start, 
 
 @pytest.mark.parametrize(("principal", "most"), [("key:ada", 1), ("ada", 2)])
 def test_junk_beside_a_key_is_not_remembered(principal: str, most: int) -> None:
-    owners = Owners()
+    owners = CredentialCache()
     for number in range(100):
         digests = owners.digests([(b"authorization", b"junk %d" % number), (b"x-api-key", b"right")])
         assert owners.owner(digests) == (principal if number else None)
@@ -56,7 +56,7 @@ def test_junk_beside_a_key_is_not_remembered(principal: str, most: int) -> None:
 
 
 def test_a_key_that_all_users_share_is_nobodys_while_tokens_prove_who_they_are() -> None:
-    owners = Owners()
+    owners = CredentialCache()
     for user in ("user:ada", "user:bob"):
         digests = owners.digests([(b"x-api-key", b"of the gateway"), (b"authorization", user.encode())])
         assert owners.owner(digests) is None
@@ -65,13 +65,13 @@ def test_a_key_that_all_users_share_is_nobodys_while_tokens_prove_who_they_are()
 
 
 def test_the_same_value_in_another_header_is_another_credential() -> None:
-    owners = Owners()
+    owners = CredentialCache()
     owners.learn(owners.digests([(b"x-api-key", b"right")]), "key:ada")
     assert owners.owner(owners.digests([(b"authorization", b"right")])) is None
 
 
 def test_a_bounded_number_of_credentials_is_remembered() -> None:
-    owners = Owners()
+    owners = CredentialCache()
     for number in range(KNOWN + 1):
         owners.learn(owners.digests([(b"x-api-key", b"%d" % number)]), f"key:{number}")
     assert 0 < len(owners.names) <= KNOWN

@@ -9,10 +9,9 @@ from uuid import uuid4
 import pytest
 
 from app.core.component import Component
-from app.core.data.outage import Away
+from app.core.data.redis_client import BackendUnavailable
 from app.extensions.rate_limit.settings import RateLimitSettings
-from app.extensions.rate_limit.shared import Shared
-from app.extensions.rate_limit.windows import Limit, count, limit
+from app.extensions.rate_limit.windows import Limit, SharedCounters, count, limit
 from tests.conftest import Start
 from tests.extensions.rate_limit.servers import Server
 
@@ -22,20 +21,20 @@ BOTH = limit(60, 1000)
 
 
 @pytest.fixture
-async def shared(storage_url: str) -> AsyncIterator[Shared]:
+async def shared(storage_url: str) -> AsyncIterator[SharedCounters]:
     """Counters that no other test uses."""
-    opened = Shared(RateLimitSettings(storage_url=storage_url, storage_timeout=10), uuid4().hex)
+    opened = SharedCounters(RateLimitSettings(storage_url=storage_url, storage_timeout=10), uuid4().hex)
     yield opened
-    await opened.close()
+    await opened.client.close()
 
 
-async def test_parallel_requests_are_counted_exactly(shared: Shared) -> None:
+async def test_parallel_requests_are_counted_exactly(shared: SharedCounters) -> None:
     verdicts = await asyncio.gather(*(shared.hit("address 1", BOTH) for _ in range(200)))
     passed = [verdict for verdict in verdicts if not verdict.retry_after]
     assert sorted(verdict.remaining for verdict in passed) == list(range(60))
 
 
-async def test_the_script_does_what_the_memory_does(shared: Shared) -> None:
+async def test_the_script_does_what_the_memory_does(shared: SharedCounters) -> None:
     own = Limit(((100_000, 5), (300_000, 9)))  # so long that the two clocks do not matter
     chance = random.Random(7)  # noqa: S311  # no secret
     passed = 0
@@ -44,7 +43,7 @@ async def test_the_script_does_what_the_memory_does(shared: Shared) -> None:
         for seconds, quota in own.windows:
             index = int(time.time() // seconds) - chance.choice([0, 0, 1, 2])
             counters += [index, chance.randint(0, quota), chance.randint(0, quota)]
-        await shared._client.set(f"{shared._namespace}:limit:{client}", " ".join(map(str, counters)))
+        await shared.client._client.set(f"{shared._namespace}:limit:{client}", " ".join(map(str, counters)))
         for _ in range(3):
             expected = count(counters, own.windows, time.time())
             found = await shared.hit(str(client), own)
@@ -56,10 +55,10 @@ async def test_the_script_does_what_the_memory_does(shared: Shared) -> None:
     assert 100 < passed < 800
 
 
-async def test_counters_do_not_stay_for_ever(shared: Shared) -> None:
+async def test_counters_do_not_stay_for_ever(shared: SharedCounters) -> None:
     await shared.hit("address 1", Limit(((1, 5),)))
     key = f"{shared._namespace}:limit:address 1"
-    assert 0 < await shared._client.ttl(key) <= 2
+    assert 0 < await shared.client._client.ttl(key) <= 2
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
@@ -98,8 +97,8 @@ async def test_it_starts_without_the_storage(start: Start, things: Component, se
 
 
 async def test_a_storage_that_refuses_is_as_good_as_none(server: Server) -> None:
-    shared = Shared(RateLimitSettings(storage_url=server.url), "test")
-    await shared._client.config_set("maxmemory", "1")
-    with pytest.raises(Away):
+    shared = SharedCounters(RateLimitSettings(storage_url=server.url), "test")
+    await shared.client._client.config_set("maxmemory", "1")
+    with pytest.raises(BackendUnavailable):
         await shared.hit("address 1", BOTH)
-    await shared.close()
+    await shared.client.close()

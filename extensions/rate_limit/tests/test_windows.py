@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from app.extensions.rate_limit.memory import Memory
-from app.extensions.rate_limit.windows import count, limit
+from app.extensions.rate_limit.windows import LocalCounters, count, limit
 
 Windows = tuple[tuple[int, int], ...]
 MINUTE = limit(60, None).windows
@@ -83,7 +82,7 @@ def test_a_limit_lets_something_pass() -> None:
 
 
 def test_the_number_of_clients_in_memory_is_bounded() -> None:
-    memory = Memory(clients=100)
+    memory = LocalCounters(clients=100)
     for number in range(1000):
         memory.hit(f"address {number}", limit(60, 1000))
     assert len(memory._counters) <= 100

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from app.core.telemetry import CacheRead, listening
-from app.extensions.redis import Cache, RedisSettings
-from app.extensions.redis.connection import Connection
+from app.core.data.redis_client import RedisClient
+from app.core.telemetry import listening
+from app.extensions.redis import Cache, CacheRead, RedisSettings, connect
 from tests.extensions.redis.servers import Server
 
 MakeCache = Callable[..., Awaitable[Cache]]
@@ -38,9 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-async def direct(redis_url: str) -> AsyncIterator[Connection]:
+async def direct(redis_url: str) -> AsyncIterator[RedisClient]:
     """The server, past the cache."""
-    connection = Connection(RedisSettings(url=redis_url, timeout=PATIENCE))
+    connection = connect(RedisSettings(url=redis_url, timeout=PATIENCE))
     yield connection
     await connection.close()
 
@@ -58,7 +58,7 @@ async def make_cache(redis_url: str, namespace: str) -> AsyncIterator[MakeCache]
 
         async def make(url: str = redis_url, **settings: Any) -> Cache:
             mine = RedisSettings(url=url, **{"timeout": PATIENCE, **settings})
-            connection = Connection(mine)
+            connection = connect(mine)
             stack.push_async_callback(connection.close)
             cache = Cache(connection, mine, namespace)
             await cache.start()

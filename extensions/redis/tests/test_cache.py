@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
+from app.core.data.redis_client import RedisClient
 from app.core.errors import NotFound
 from app.extensions.redis import Cache
-from app.extensions.redis.connection import Connection
 from tests.extensions.redis.conftest import Loader
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +49,7 @@ async def test_a_value_is_loaded_anew_when_its_time_is_over(cache: Cache, load: 
 
 
 async def test_times_to_live_differ_and_are_never_longer_than_asked(
-    cache: Cache, load: Loader, direct: Connection, namespace: str
+    cache: Cache, load: Loader, direct: RedisClient, namespace: str
 ) -> None:
     for number in range(20):
         await cache.get(f"n:{number}", load, ttl=100, kind=INT)
@@ -60,7 +60,7 @@ async def test_times_to_live_differ_and_are_never_longer_than_asked(
 
 
 async def test_values_are_json_and_come_back_as_what_they_were(
-    cache: Cache, direct: Connection, namespace: str
+    cache: Cache, direct: RedisClient, namespace: str
 ) -> None:
     async def load() -> list[Product]:
         return [Product(name="nut", price=5)]
@@ -74,7 +74,7 @@ async def test_values_are_json_and_come_back_as_what_they_were(
 
 @pytest.mark.parametrize("broken", [b"", b"\x80\x04K\x07.", b"1 2 3\n", b"\n\n", b'999999999999999 %b\n"no number"'])
 async def test_what_cannot_be_read_is_loaded_anew(
-    cache: Cache, load: Loader, direct: Connection, namespace: str, broken: bytes
+    cache: Cache, load: Loader, direct: RedisClient, namespace: str, broken: bytes
 ) -> None:
     await cache.get("n:1", load, ttl=60, kind=INT)
     name = f"{namespace}:value:n:1"

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from app.extensions.redis import Locks, LockTaken, LockUnavailable, RedisSettings
-from app.extensions.redis.connection import Connection, Part
+from app.core.data.redis_client import Part, RedisClient
+from app.extensions.redis import Locks, LockTaken, LockUnavailable, RedisSettings, connect
 from tests.extensions.redis.conftest import PATIENCE
 from tests.extensions.redis.servers import Server
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def locks(direct: Connection, namespace: str) -> Locks:
+def locks(direct: RedisClient, namespace: str) -> Locks:
     """The locks of one process."""
     return Locks(direct, namespace)
 
@@ -23,7 +23,7 @@ def locks(direct: Connection, namespace: str) -> Locks:
 @pytest.fixture
 async def others(redis_url: str, namespace: str) -> AsyncIterator[Locks]:
     """The locks of another process."""
-    connection = Connection(RedisSettings(url=redis_url, timeout=PATIENCE))
+    connection = connect(RedisSettings(url=redis_url, timeout=PATIENCE))
     yield Locks(connection, namespace)
     await connection.close()
 
@@ -70,7 +70,7 @@ async def test_a_block_ends_no_later_than_its_lock(locks: Locks, others: Locks) 
 
 
 async def test_a_lock_that_ran_out_is_not_taken_from_its_next_holder(
-    locks: Locks, others: Locks, direct: Connection, namespace: str
+    locks: Locks, others: Locks, direct: RedisClient, namespace: str
 ) -> None:
     next_holder = AsyncExitStack()
     async with locks.hold("report", seconds=30):
@@ -83,7 +83,7 @@ async def test_a_lock_that_ran_out_is_not_taken_from_its_next_holder(
 
 
 async def test_without_the_server_nobody_gets_it(server: Server) -> None:
-    connection = Connection(RedisSettings(url=server.url, timeout=PATIENCE))
+    connection = connect(RedisSettings(url=server.url, timeout=PATIENCE))
     locks = Locks(connection, "test")
     async with locks.hold("report", seconds=30):
         server.kill()
@@ -94,7 +94,7 @@ async def test_without_the_server_nobody_gets_it(server: Server) -> None:
 
 
 async def test_a_lock_that_the_server_lost_is_logged(
-    locks: Locks, direct: Connection, namespace: str, caplog: pytest.LogCaptureFixture
+    locks: Locks, direct: RedisClient, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with locks.hold("report", seconds=30):
         await direct.command("DEL", f"{namespace}:lock:report")  # as if it had started again, or had no room
@@ -106,7 +106,7 @@ async def test_a_lock_that_the_server_lost_is_logged(
 
 @pytest.mark.parametrize("when", ["taken", "given back"])
 async def test_a_lock_is_free_after_an_outage(server: Server, when: str) -> None:
-    connection, other = (Connection(RedisSettings(url=server.url, timeout=PATIENCE)) for _ in range(2))
+    connection, other = (connect(RedisSettings(url=server.url, timeout=PATIENCE)) for _ in range(2))
     locks, others = Locks(connection, "test"), Locks(other, "test")
     async with locks.hold("opens a connection", seconds=30):
         pass
@@ -127,7 +127,7 @@ async def test_a_lock_is_free_after_an_outage(server: Server, when: str) -> None
 
 
 async def test_a_lock_is_free_after_its_taker_was_cancelled(
-    locks: Locks, others: Locks, direct: Connection, monkeypatch: pytest.MonkeyPatch
+    locks: Locks, others: Locks, direct: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command, taken = direct.command, asyncio.Event()
 

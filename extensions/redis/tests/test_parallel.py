@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from pydantic import TypeAdapter
 
+from app.core.data.redis_client import RedisClient
 from app.core.errors import NotFound
 from app.extensions.redis import Cache
-from app.extensions.redis.connection import Connection
 from tests.extensions.redis.conftest import Loader, MakeCache
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +15,7 @@ INT = TypeAdapter(int)
 
 
 async def test_parallel_misses_of_one_process_load_once(
-    cache: Cache, load: Loader, direct: Connection, outcomes: list[str]
+    cache: Cache, load: Loader, direct: RedisClient, outcomes: list[str]
 ) -> None:
     load.during = lambda: asyncio.sleep(1)
     before = await commands(direct)
@@ -37,7 +37,7 @@ async def test_each_caller_has_a_copy_of_its_own(cache: Cache) -> None:
 
 
 async def test_a_waiting_process_looks_every_50_ms_and_no_more(
-    make_cache: MakeCache, load: Loader, direct: Connection
+    make_cache: MakeCache, load: Loader, direct: RedisClient
 ) -> None:
     # The very failure that ruled out a library: two processes that waited one second sent 9054 commands.
     load.during = lambda: asyncio.sleep(1)
@@ -50,7 +50,7 @@ async def test_a_waiting_process_looks_every_50_ms_and_no_more(
 
 
 async def test_nobody_waits_longer_than_a_loader_may_take(
-    make_cache: MakeCache, load: Loader, direct: Connection, namespace: str
+    make_cache: MakeCache, load: Loader, direct: RedisClient, namespace: str
 ) -> None:
     await direct.command("SET", f"{namespace}:loading:n:1", "somebody else's", "PX", 60_000)
     cache = await make_cache(loading_timeout=0.3)
@@ -115,7 +115,7 @@ async def test_a_loader_that_never_ends_does_not_keep_other_processes_waiting(
     waiting.cancel()
 
 
-async def commands(direct: Connection) -> int:
+async def commands(direct: RedisClient) -> int:
     """How many commands the caches have sent so far."""
     statistics = await direct.command("INFO", "commandstats")
     return sum(statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("mget", "eval", "evalsha", "del"))

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from pydantic import TypeAdapter
 
-from app.extensions.redis import Cache, RedisSettings
-from app.extensions.redis.connection import Connection
+from app.core.data.redis_client import RedisClient
+from app.extensions.redis import Cache, RedisSettings, connect
 from tests.extensions.redis.conftest import PATIENCE, Loader, MakeCache
 from tests.extensions.redis.servers import Server
 from tests.extensions.redis.test_outage import until_used
@@ -32,7 +32,7 @@ async def test_a_read_before_the_start_is_not_answered_from_what_is_stored(
     await (await make_cache()).get("shop:1", load, ttl=60, kind=INT)
     load.value = 2
     settings = RedisSettings(url=redis_url, timeout=PATIENCE)
-    connection = Connection(settings)
+    connection = connect(settings)
     cache = Cache(connection, settings, namespace)
     values = await asyncio.gather(*(cache.get("shop:1", load, ttl=60, kind=INT) for _ in range(20)))
     assert values == [2] * 20
@@ -61,7 +61,7 @@ async def test_an_invalidation_that_a_predecessor_missed_is_made_up_for(
 
 
 async def test_a_start_of_many_processes_is_one_command_each(
-    make_cache: MakeCache, load: Loader, direct: Connection
+    make_cache: MakeCache, load: Loader, direct: RedisClient
 ) -> None:
     before = await commands(direct)
     caches = await asyncio.gather(*(make_cache() for _ in range(8)))

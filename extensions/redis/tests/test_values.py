@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, computed_field, field_validator
 
+from app.core.data.redis_client import RedisClient
 from app.extensions.redis import Cache, cached
-from app.extensions.redis.connection import Connection
 from app.extensions.redis.decorator import running
 from tests.extensions.redis.conftest import MakeCache
 
@@ -144,7 +144,7 @@ async def test_a_value_that_json_would_change_is_not_stored(
     cache: Cache,
     outcomes: list[str],
     caplog: pytest.LogCaptureFixture,
-    direct: Connection,
+    direct: RedisClient,
     namespace: str,
     kind: Any,
     value: Any,
@@ -201,7 +201,7 @@ async def test_a_cached_function_of_the_sample_s_kind_is_loaded_once(cache: Cach
 @pytest.mark.parametrize("stored", [b'{"name":"pea"}', b'{"name":7}', b"[]", b'{"name":"nut"', b"\xff"])
 async def test_an_entry_that_cannot_be_read_is_loaded_with_one_warning(
     cache: Cache,
-    direct: Connection,
+    direct: RedisClient,
     namespace: str,
     outcomes: list[str],
     caplog: pytest.LogCaptureFixture,

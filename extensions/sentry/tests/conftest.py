@@ -1,7 +1,7 @@
 """The sink, and a slice that fails as nobody expected."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import pytest
 import sentry_sdk
@@ -13,11 +13,21 @@ from app.core import context
 from app.core.component import Component
 from app.core.database import DatabaseDep
 from app.core.errors import NotFound, ServiceUnavailable
-from app.core.telemetry import CacheRead, CallFinished, emit
+from app.core.telemetry import describe, emit
 from tests.extensions.sentry.sink import Sink, sinking
 
 HIDDEN = "correct-horse-battery-staple"
 """What is sent to the service and may not leave it."""
+
+
+class Baked(NamedTuple):
+    """A part of a request, in the words of another extension."""
+
+    cake: str
+    duration: float
+
+
+describe(Baked, span=("oven.bake", "a {0.cake} cake"))
 
 
 class Secrets(BaseModel):
@@ -69,7 +79,7 @@ def failing() -> Component:
 
     @router.get("/waiting/now")
     async def wait() -> None:
-        emit(CacheRead("prices", "hit", 0.1))
-        emit(CallFinished("bank", "POST", "201", 0.2))
+        emit(Baked("plum", 0.1))
+        emit(Baked("carrot", 0.2))
 
     return Component(name="failing", routers=[router])

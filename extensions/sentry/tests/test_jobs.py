@@ -1,14 +1,27 @@
 """Background jobs that fail for good are reported, under the ids of the request that they come from."""
 
 from contextvars import copy_context
+from typing import NamedTuple
 
 from app.core import context
 from app.core.component import Component
-from app.core.telemetry import JobFailed, emit
+from app.core.telemetry import describe, emit
 from tests.conftest import Start
 from tests.extensions.sentry.conftest import HIDDEN
 from tests.extensions.sentry.sink import Sink
 from tests.extensions.sentry.test_reports import IDS, TRACE, sent
+
+
+class JobFailed(NamedTuple):
+    """The event of a worker."""
+
+    job: str
+    error: BaseException
+    attempt: int
+    retried: bool
+
+
+describe(JobFailed, failure=("job", "job"))
 
 
 def send_receipt() -> None:

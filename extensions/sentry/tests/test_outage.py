@@ -10,10 +10,10 @@ import pytest
 import sentry_sdk
 
 from app.core.component import Component
-from app.core.data import outage
+from app.core.observability import throttle
 from app.core.settings import Settings
 from app.extensions import sentry
-from app.extensions.sentry.delivery import Delivery
+from app.extensions.sentry.reporter import Delivery
 from app.main import create_app
 from tests.conftest import Opened, Start
 from tests.extensions.sentry.sink import Sink, until
@@ -88,7 +88,7 @@ async def test_whatever_sentry_answers_requests_go_on(
 
 def test_it_is_warned_of_once_a_minute(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     now = 100.0
-    monkeypatch.setattr(outage, "monotonic", lambda: now)
+    monkeypatch.setattr(throttle, "monotonic", lambda: now)
     sending = sentry_sdk.Client(dsn="http://key@localhost/1", transport=Delivery).transport
     assert isinstance(sending, Delivery)
     for _ in range(5):

@@ -24,7 +24,7 @@ def test_what_is_no_dsn_stops_the_start_by_name_and_is_not_repeated(monkeypatch:
     monkeypatch.setenv("SENTRY__DSN", dsn)
     with pytest.raises(ConfigurationInvalid) as refused:
         load([SentrySettings], env_file=None)
-    assert refused.value.mistakes == ("SENTRY__DSN: it has to look like https://key@sentry.example.com/1",)
+    assert refused.value.mistakes == ("SENTRY__DSN: has to look like https://key@sentry.example.com/1",)
 
 
 @pytest.mark.parametrize("rate", ["-0.1", "1.1", "some"])

@@ -44,7 +44,7 @@ async def test_calls_and_reads_of_caches_are_parts_of_it(sink: Sink, failing: Co
     assert (await service.get("/failing/waiting/now")).status_code == 200
     (found,) = await sent(sink, "transaction")
     parts = [(span["op"], span["description"]) for span in found["spans"]]
-    assert parts == [("cache.get", "prices"), ("http.client", "POST bank")]
+    assert parts == [("oven.bake", "a plum cake"), ("oven.bake", "a carrot cake")]
 
 
 async def test_without_a_share_errors_alone_are_sent(sink: Sink, failing: Component, start: Start) -> None:

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.trace import SpanKind
 
 from app.extensions.tracing.export import cleaned
-from app.extensions.tracing.sampling import Sampling
+from app.extensions.tracing.requests import Sampling
 from tests.extensions.tracing.conftest import HIDDEN, Trace
 from tests.extensions.tracing.sink import Sink
 from tests.extensions.tracing.test_requests import arrived

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from app.core import database
-from app.core.data import outage
+from app.core.observability import throttle
 from app.core.settings import Settings
 from app.extensions import tracing
 from app.extensions.tracing import export
@@ -87,7 +87,7 @@ def test_it_is_warned_of_once_a_minute(
     sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(outage, "monotonic", lambda: now)
+    monkeypatch.setattr(throttle, "monotonic", lambda: now)
     sink.stop()
     sending = export.Export(endpoint=f"{sink.endpoint}/v1/traces", timeout=0.05)
     for _ in range(3):

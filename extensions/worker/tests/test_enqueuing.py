@@ -14,13 +14,12 @@ from sqlalchemy import text
 
 from app.core import context
 from app.core.component import Component, State
-from app.core.data import engine
 from app.core.database import DatabaseDep
 from app.core.errors import Conflict
 from app.core.settings import Settings
-from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, WorkerSettings, job
-from app.extensions.worker.queues import open_queue
-from app.extensions.worker.settings import own_database
+from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, WorkerSettings, job, open_queue
+from app.extensions.worker.registry import own_database
+from migrations import backend
 from tests.conftest import Serve, Start
 from tests.extensions.worker.conftest import Work, until
 
@@ -155,7 +154,7 @@ async def test_a_job_takes_the_ids_and_the_principal_of_its_request_along(
     assert ids == {"correlation_id": "order-0000007", "trace_id": trace}
 
 
-@pytest.mark.skipif(engine.MIGRATES_IN_BATCHES, reason="jobs cannot wait in this database")
+@pytest.mark.skipif(backend.CONFIGURATION.get("render_as_batch"), reason="jobs cannot wait in this database")
 async def test_workers_that_start_at_once_on_an_empty_database_all_find_their_tables(
     configured: Callable[..., Settings],
 ) -> None:
@@ -181,7 +180,7 @@ async def test_without_a_url_jobs_wait_in_the_database_where_it_is_a_server(star
         await client.post(f"/noted/{number}")
     await client.post("/noted/4", params={"fail": True})
     status = await client.get("/jobs")
-    if engine.MIGRATES_IN_BATCHES:
+    if backend.CONFIGURATION.get("render_as_batch"):
         assert status.json()["code"] == "jobs_unavailable"
     else:
         assert status.json()["queued"] == 3
@@ -189,4 +188,4 @@ async def test_without_a_url_jobs_wait_in_the_database_where_it_is_a_server(star
 
 async def test_without_a_queue_enqueuing_is_an_error() -> None:
     with pytest.raises(JobsUnavailable, match="WORKER__URL is not set"):
-        await Jobs(None, database=None, only_told=False).enqueue(note_down.later(1))
+        await Jobs(None, database=None, dry_run=False).enqueue(note_down.later(1))

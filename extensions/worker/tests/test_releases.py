@@ -9,8 +9,7 @@ import pytest
 from saq.job import Status
 
 from app.core.component import State
-from app.core.telemetry import JobFinished
-from app.extensions.worker import Call, Jobs, declaring, job, queues
+from app.extensions.worker import Call, JobFinished, Jobs, job, queues, registry
 from app.extensions.worker.on_postgres import PostgresQueue
 from app.extensions.worker.running import try_again
 from tests.conftest import Start
@@ -35,10 +34,10 @@ def _forget() -> None:
 def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Takes `greet` from what workers know, until the function is called."""
     monkeypatch.setattr(queues, "ELSEWHERE", 2)
-    known = declaring._declared.pop("greet")
+    known = registry._declared.pop("greet")
 
     def learn() -> None:
-        declaring._declared["greet"] = known
+        registry._declared["greet"] = known
 
     return learn
 

@@ -7,8 +7,7 @@ import pytest
 from saq.job import Status
 
 from app.core.component import State
-from app.core.telemetry import JobFailed, JobFinished
-from app.extensions.worker import Jobs, job
+from app.extensions.worker import JobFailed, JobFinished, Jobs, job
 from app.extensions.worker.running import try_again
 from tests.extensions.worker.conftest import Work, until
 

@@ -10,13 +10,12 @@ import pytest
 from saq.job import Status
 
 from app.core.component import State
-from app.core.telemetry import JobFinished
-from app.extensions.worker import Job, Jobs, job
+from app.extensions.worker import Job, JobFinished, Jobs, job
 from app.extensions.worker.on_postgres import PostgresQueue
 from app.extensions.worker.on_redis import RedisQueue
 from app.extensions.worker.queues import Waiting
+from app.extensions.worker.registry import WorkerSettings
 from app.extensions.worker.running import Worker, try_again
-from app.extensions.worker.settings import WorkerSettings
 from tests.extensions.worker.conftest import Work, until
 
 EVENTS: list[str] = []

@@ -10,39 +10,33 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 State = Mapping[str, Any]
-"""What is open so far, by name. Requests see the same as `request.state`."""
-
+"""The open resources by name. Requests see the same as `request.state`."""
 Lifespan = Callable[[State], AbstractAsyncContextManager[State]]
+Process = Callable[[State], Awaitable[None]]
+"""The work of a process in place of serving: called when everything is open, and ends with the process."""
 
 
 @asynccontextmanager
 async def nothing_to_open(_: State) -> AsyncIterator[State]:
-    """The lifespan of a component that holds no resource."""
+    """Hold no resource."""
     yield {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A readiness check: `probe` raises when the thing does not work.
-
-    A failing `critical` check takes the service out of the load balancer; any other shows in `/health` alone.
-    """
+    """A readiness check. A failing `critical` one takes the service out of the load balancer."""
 
     name: str
     probe: Callable[[State], Awaitable[Mapping[str, Any] | None]]
-    """Raises when the thing does not work; what it returns is shown to operators."""
+    """Raises if the part does not work; returns facts for operators."""
     critical: bool = True
     timeout: float = 1.0
     """Seconds."""
 
 
-Process = Callable[[State], Awaitable[None]]
-"""What a process does in place of serving: it is called when everything is open, and ends with the process."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """One thing that the service is made of. Everything but the name is optional."""
+    """One part of the service. Everything but the name is optional."""
 
     name: str
     routers: Sequence[APIRouter] = ()
@@ -54,11 +48,7 @@ class Component:
 
 
 def opened_in_order(components: Sequence[Component]) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
-    """The lifespan of the whole service: the first component opens first and closes last.
-
-    Raises:
-        ValueError: two components open something under one name.
-    """
+    """Return the lifespan of the whole service: the first component opens first and closes last."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
@@ -66,9 +56,8 @@ def opened_in_order(components: Sequence[Component]) -> Callable[[Starlette], Ab
         async with AsyncExitStack() as stack:
             for component in components:
                 opened = await stack.enter_async_context(component.lifespan(state))
-                for key in opened:
-                    if key in state:
-                        raise ValueError(f"component {component.name}: another component already opened {key!r}")
+                if taken := sorted(opened.keys() & state):
+                    raise ValueError(f"component {component.name}: another component already opened {taken[0]!r}")
                 state |= opened
             yield state
 
@@ -76,6 +65,6 @@ def opened_in_order(components: Sequence[Component]) -> Callable[[Starlette], Ab
 
 
 def in_serving_order(components: Sequence[Component]) -> Iterator[APIRouter]:
-    """Every router, the last component's first: routes are matched one after another, and features are the hot ones."""
+    """Yield every router, the last component's first: routes are matched in order, and those of features are hot."""
     for component in reversed(components):
         yield from component.routers

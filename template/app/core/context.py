@@ -1,4 +1,4 @@
-"""What is known of the request that is being served: its ids, its route and who sent it."""
+"""The context of the current request: its ids, its limits and its caller."""
 
 import os
 import random
@@ -11,34 +11,26 @@ from typing import Any
 _CORRELATION_ID = re.compile(rb"[A-Za-z0-9._\-]{8,64}")
 # https://www.w3.org/TR/trace-context/#traceparent-header: version ff and all-zero ids are invalid.
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-Around = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 class RequestContext:
     """One request, from its first byte to its access record."""
 
-    __slots__ = (
-        "around",
-        "before_commit",
-        "body_limit",
-        "body_seconds",
-        "client",
-        "code",
-        "correlation_id",
-        "headers",
-        "method",
-        "parent_id",
-        "path",
-        "principal",
-        "received",
-        "sent",
-        "span_id",
-        "started",
-        "status",
-        "stored",
-        "trace_flags",
-        "trace_id",
-    )
+    principal: str | None = None
+    """The authenticated caller, such as `user:ada`."""
+    code: str | None = None
+    correlation_id = ""
+    trace_id = ""
+    trace_flags = "00"
+    parent_id = ""
+    """The span of the caller, if it sent one."""
+    span_id = ""
+    """The span of this request, if spans are recorded."""
+    status = 0
+    stored = False
+    """A transaction of this request is, or may be, committed: a retry may store it twice."""
+    received = 0
+    sent = 0
 
     def __init__(
         self, *, method: str = "", path: str = "", client: str = "", body_limit: int = 0, body_seconds: float = 0.0
@@ -47,34 +39,17 @@ class RequestContext:
         self.path = path
         self.client = client
         self.body_limit = body_limit
-        """Bytes. A route that takes more raises it, in a dependency, before it reads the body itself."""
+        """Bytes. A route that takes more raises it in a dependency, and then reads the body itself."""
         self.body_seconds = body_seconds
-        """Seconds in which the body has to arrive. A route that takes more of it raises this as well."""
-        self.around: Around | None = None
-        """Stands around the endpoint of an unsafe method: behind all dependencies, and so behind authentication."""
+        """Seconds in which the body has to arrive. A route that takes more raises this as well."""
         self.before_commit: list[Callable[[Any], Awaitable[None]]] = []
-        """Called with the session of each transaction, as its last statements."""
+        """Called with the session of each transaction, just before its commit."""
         self.headers: list[tuple[bytes, bytes]] = []
-        """Headers that the answer gets, whatever becomes of the request."""
-        self.principal: str | None = None
-        """The user or the key that the request comes from, once that is known."""
-        self.code: str | None = None
-        self.correlation_id = ""
-        self.trace_id = ""
-        self.trace_flags = "00"
-        self.parent_id = ""
-        """The span of the caller, where it named one."""
-        self.span_id = ""
-        """The span that this request is, where something records spans."""
-        self.status = 0
-        self.stored = False
-        """Whether a transaction of this request is, or may be, committed: "try again" would be the wrong advice."""
-        self.received = 0
-        self.sent = 0
+        """Headers of the response, whether the request succeeds or fails."""
         self.started = time.perf_counter()
 
     def identify(self, correlation_id: bytes | None, traceparent: bytes | None) -> None:
-        """Take over the caller's ids where they are well-formed, and make what is missing."""
+        """Take the caller's ids if they are well-formed, and make the missing ones."""
         trace = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
         if trace:
             self.trace_id, self.parent_id, self.trace_flags = (part.decode() for part in trace.groups())
@@ -88,27 +63,27 @@ _current: ContextVar[RequestContext | None] = ContextVar("request", default=None
 
 
 def enter(context: RequestContext) -> None:
-    """Make this the request that is being served.
+    """Make this the current request.
 
-    It is never reset: the server runs each request in a task of its own, and what it logs after the service has
-    answered (a broken connection, say) then still carries the id.
+    It is never reset: the server runs each request in a task of its own, so that its log lines after the response
+    still have the id.
     """
     _current.set(context)
 
 
 def current() -> RequestContext | None:
-    """The request that is being served, or nothing outside one (at the start, say)."""
+    """Return the current request, or `None` outside one, such as at the start."""
     return _current.get()
 
 
 def ids() -> dict[str, Any]:
-    """The ids for a log line: empty outside a request."""
+    """Return the ids for a log line; none outside a request."""
     context = _current.get()
     return {"correlation_id": context.correlation_id, "trace_id": context.trace_id} if context else {}
 
 
 def outgoing_headers() -> dict[str, str]:
-    """The headers that carry the ids to the next service (https://www.w3.org/TR/trace-context/)."""
+    """Return the headers that carry the ids to the next service (https://www.w3.org/TR/trace-context/)."""
     context = _current.get()
     if context is None:
         return {}

@@ -1,4 +1,4 @@
-"""Health: whether the service lives, whether it should get requests, and for operators how each part does."""
+"""Health: liveness, readiness, and for operators the state of each part."""
 
 import asyncio
 import logging
@@ -14,17 +14,17 @@ from app.core.component import Check, Component, State
 from app.core.errors import AuthenticationFailed, ServiceUnavailable
 from app.core.http import problems
 from app.core.http.lifecycle import Lifecycle
-from app.core.observability import operator_access
+from app.core.observability.operator_access import is_near, secret_matches
 from app.core.settings import Group, Secret
 
 logger = logging.getLogger(__name__)
 
 FRESH = 2.0
-"""Seconds for which a result is given again: however many ask, the parts are probed once in two seconds."""
+"""Seconds for which a result is reused, however many ask."""
 
 
 class HealthSettings(Group):
-    """Who may see how each part does."""
+    """The access to the health of each part."""
 
     group: ClassVar[str] = "health"
     key: Secret | None = Field(None, description="The X-Health-Key that opens /health to any caller.")
@@ -33,6 +33,7 @@ class HealthSettings(Group):
 class NotReady(ServiceUnavailable):
     """The service starts, stops, or lacks a critical part."""
 
+    code = "not_ready"
     message = "the service is not ready"
 
 
@@ -43,7 +44,7 @@ class Liveness(BaseModel):
 
 
 class PartHealth(BaseModel):
-    """How one part does. `latency` in seconds."""
+    """The health of one part; `latency` in seconds."""
 
     status: Literal["ok", "failed"]
     critical: bool
@@ -52,7 +53,7 @@ class PartHealth(BaseModel):
 
 
 class ServiceHealth(BaseModel):
-    """How the service and each of its parts does."""
+    """The health of the service and of each part."""
 
     status: Literal["ok", "degraded", "failed", "starting", "draining"]
     version: str
@@ -60,18 +61,17 @@ class ServiceHealth(BaseModel):
 
 
 class Health:
-    """Runs the checks: side by side, each within its time, one round at a time."""
+    """Runs the checks in parallel, each with its time limit, one round at a time."""
 
-    def __init__(self, checks: Sequence[Check], lifecycle: Lifecycle) -> None:
+    def __init__(self, checks: Sequence[Check]) -> None:
         self.checks = checks
-        self.lifecycle = lifecycle
         self.state: State = {}
         self._known: dict[str, PartHealth] = {}
         self._known_at = float("-inf")
         self._round: asyncio.Task[dict[str, PartHealth]] | None = None
 
     async def parts(self) -> dict[str, PartHealth]:
-        """The state of every part, two seconds old at most."""
+        """Return the health of every part, at most two seconds old."""
         if monotonic() - self._known_at < FRESH:
             return self._known
         if self._round is None:
@@ -79,7 +79,7 @@ class Health:
         return await asyncio.shield(self._round)
 
     async def failing(self) -> list[str]:
-        """The critical parts that do not work."""
+        """Return the critical parts that do not work."""
         return [name for name, part in (await self.parts()).items() if part.critical and part.status == "failed"]
 
     async def _probe_all(self) -> dict[str, PartHealth]:
@@ -109,19 +109,19 @@ class Health:
 
 
 def operators_only(settings: HealthSettings) -> Callable[[Request], Awaitable[None]]:
-    """A dependency for what is meant for operators alone: with the key, or from a private address."""
+    """Return a dependency that admits operators alone: with the key, or from a private address."""
 
     async def refuse_others(request: Request) -> None:
         given = request.headers.get("x-health-key", "")
-        if not operator_access.is_near(request) and not (settings.key and operator_access.knows(given, settings.key)):
+        if not is_near(request) and not (settings.key and secret_matches(given, settings.key)):
             raise AuthenticationFailed("send the key of this service as X-Health-Key")
 
     return refuse_others
 
 
 def component(settings: HealthSettings, version: str, checks: Sequence[Check], lifecycle: Lifecycle) -> Component:
-    """Serves the four addresses below /health."""
-    health = Health(checks, lifecycle)
+    """Serve the four addresses below /health."""
+    health = Health(checks)
     router = APIRouter(prefix="/health", tags=["health"])
 
     @asynccontextmanager
@@ -129,38 +129,40 @@ def component(settings: HealthSettings, version: str, checks: Sequence[Check], l
         health.state = state
         yield {}
 
+    def phase() -> Literal["starting", "draining", "ready"]:
+        return "draining" if lifecycle.draining else "ready" if lifecycle.ready else "starting"
+
     def unready(request: Request, reason: str, parts: Sequence[str] = ()) -> Response:
         details = {"status": reason, "failing": list(parts)}
         return problems.response(NotReady(details=details), request.url.path)
 
     @router.get("/live")
     async def live() -> Liveness:
-        """Whether the process answers at all."""
+        """The process answers."""
         return Liveness()
 
     @router.get("/startup", responses=NotReady.schema(), response_model=Liveness)
     async def startup(request: Request) -> Liveness | Response:
-        """Whether everything has been opened."""
+        """Everything is open."""
         return Liveness() if lifecycle.ready else unready(request, "starting")
 
     @router.get("/ready", responses=NotReady.schema(), response_model=Liveness)
     async def ready(request: Request) -> Liveness | Response:
-        """Whether requests should be sent here."""
-        if lifecycle.draining or not lifecycle.ready:
-            return unready(request, "draining" if lifecycle.draining else "starting")
+        """Requests may be sent here."""
+        if phase() != "ready":
+            return unready(request, phase())
         failing = await health.failing()
         return unready(request, "failed", failing) if failing else Liveness()
 
     @router.get("", responses=AuthenticationFailed.schema())
     async def detail(_: Annotated[None, Depends(operators_only(settings))]) -> ServiceHealth:
-        """How each part does: for operators, so with the key or from a private address."""
+        """The health of each part, for operators: with the key, or from a private address."""
         parts = await health.parts()
         failed = [part for part in parts.values() if part.status == "failed"]
-        status: Literal["ok", "degraded", "failed", "starting", "draining"] = "ok"
-        if failed:
-            status = "failed" if any(part.critical for part in failed) else "degraded"
-        if not lifecycle.ready or lifecycle.draining:
-            status = "draining" if lifecycle.draining else "starting"
-        return ServiceHealth(status=status, version=version, parts=parts)
+        found: Literal["ok", "degraded", "failed"] = "degraded" if failed else "ok"
+        if any(part.critical for part in failed):
+            found = "failed"
+        now = phase()
+        return ServiceHealth(status=found if now == "ready" else now, version=version, parts=parts)
 
     return Component(name="health", routers=[router], lifespan=lifespan)

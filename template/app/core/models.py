@@ -7,29 +7,25 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Timestamp(TypeDecorator[datetime]):
-    """A moment in UTC. Where a database stores no zone, it is put back here."""
+    """A time in UTC. For a database that stores no zone, it is restored here."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     @property
     def python_type(self) -> type[datetime]:
-        """What a value is in Python (SQLAlchemy itself says `object`)."""
+        """Return the type of a value in Python (SQLAlchemy itself says `object`)."""
         return datetime
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database.
-
-        Raises:
-            ValueError: a time without a zone could be any moment of a day.
-        """
+        """Convert to UTC. A time without a zone is a `ValueError`: it could be any moment of a day."""
         del dialect
         if value is not None and value.tzinfo is None:
             raise ValueError(f"a time needs a zone: {value.isoformat()} has none")
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database."""
+        """Restore the zone."""
         del dialect
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 

@@ -1,4 +1,4 @@
-"""Lists in parts: by page, with a total, and by cursor, which stays exact and fast however long the list grows."""
+"""Pagination: by page, with a total, and by cursor, which stays exact and fast however long the list grows."""
 
 import binascii
 import logging
@@ -7,25 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
+import sqlalchemy as sa
 from fastapi import Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, TypeAdapter, ValidationError
-from sqlalchemy import (
-    Alias,
-    Column,
-    ColumnElement,
-    FromClause,
-    Join,
-    Row,
-    Select,
-    Table,
-    and_,
-    false,
-    func,
-    literal,
-    or_,
-    select,
-    tuple_,
-)
+from sqlalchemy import Column, ColumnElement, FromClause, Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeEngine
@@ -35,7 +20,7 @@ from app.core.errors import ValidationFailed
 logger = logging.getLogger(__name__)
 
 LARGEST = 100
-"""Items a page."""
+"""Items of a page, at most."""
 
 ItemT = TypeVar("ItemT")
 Statement = Select[*tuple[Any, ...]]
@@ -45,6 +30,7 @@ Statement = Select[*tuple[Any, ...]]
 class CursorInvalid(ValidationFailed):
     """The cursor is not one of this service."""
 
+    code = "cursor_invalid"
     message = "is not a cursor of this list: start again without one"
 
 
@@ -63,7 +49,7 @@ class CursorParams(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go from here: paths on this service."""
+    """Links to other parts of the list: paths on this service."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -86,7 +72,7 @@ class Page(BaseModel, Generic[ItemT]):
 
 
 class CursorPage(BaseModel, Generic[ItemT]):
-    """One stretch of a list; `cursor` gives the next one, and is null at the end."""
+    """One part of a list; `cursor` gives the next one, and is null at the end."""
 
     items: list[ItemT]
     size: int
@@ -98,28 +84,32 @@ PageQuery = Annotated[PageParams, Query()]
 CursorQuery = Annotated[CursorParams, Query()]
 
 
+def _count(statement: Statement) -> Select[int]:
+    return sa.select(sa.func.count()).select_from(statement.order_by(None).subquery())
+
+
 async def count(connection: AsyncConnection, statement: Statement) -> int:
-    """How many rows a statement finds."""
-    return await connection.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+    """Return how many rows a statement finds."""
+    return await connection.scalar(_count(statement)) or 0
 
 
 async def fetch_page(
     connection: AsyncConnection, statement: Statement, params: PageParams
 ) -> tuple[Sequence[Row[Any]], int]:
-    """One page of the rows that an ordered statement finds, and how many it finds in all.
+    """Return one page of the rows of an ordered statement, and how many it has in all.
 
     Both come from one statement, so that they agree. Each row has the number as a last column, `total_rows`.
     """
     before = (params.page - 1) * params.size
-    total = select(func.count()).select_from(statement.order_by(None).subquery()).scalar_subquery().label("total_rows")
+    total = _count(statement).scalar_subquery().label("total_rows")
     rows = (await connection.execute(statement.add_columns(total).limit(params.size).offset(before))).all()
     if rows or not before:
         return rows, rows[0].total_rows if rows else 0
-    return rows, min(before, await count(connection, statement))  # beyond the end, as it was a moment ago
+    return rows, min(before, await count(connection, statement))  # beyond the end, as it was a moment before
 
 
 def links(request: Request, **pages: Mapping[str, object] | None) -> Links:
-    """Links to this list, with the query of the request changed as given."""
+    """Return links to this list, with the query of the request changed as given."""
 
     def path(changes: Mapping[str, object] | None) -> str | None:
         if changes is None:
@@ -133,7 +123,7 @@ def links(request: Request, **pages: Mapping[str, object] | None) -> Links:
 
 
 def page_links(request: Request, params: PageParams, total: int) -> Links:
-    """The links of one page."""
+    """Return the links of one page."""
     pages = max(1, -(-total // params.size))
     return links(
         request,
@@ -145,7 +135,7 @@ def page_links(request: Request, params: PageParams, total: int) -> Links:
 
 
 def cursor_links(request: Request, cursor: str | None) -> Links:
-    """The links of one stretch."""
+    """Return the links of one part."""
     return links(request, first={"cursor": None}, next={"cursor": cursor} if cursor else None)
 
 
@@ -167,25 +157,21 @@ class Keyset:
         self._types: TypeAdapter[tuple[Any, ...]] = TypeAdapter(shape, config=ConfigDict(ser_json_inf_nan="constants"))
 
     def after(self, statement: Statement, params: CursorParams) -> Statement:
-        """The statement for the rows behind the cursor, and one more, which tells whether there is a next stretch.
-
-        Raises:
-            CursorInvalid: the cursor is none that `cursor` has made.
-        """
+        """Return the statement for the rows after the cursor, and one more, which shows that there is a next part."""
         optional = self._optional(statement)
         if params.cursor is not None:
             values = self._decode(params.cursor)
             if any(value is None and not may_be_null for value, may_be_null in zip(values, optional, strict=True)):
                 raise CursorInvalid(field="query.cursor")
             statement = statement.where(self._behind(values))
-            optional[0] &= values[0] is None  # behind a first value there is no NULL, and any index gives that order
+            optional[0] &= values[0] is None  # after a first value there is no NULL, and any index gives that order
         order = (column.desc() if self.descending else column.asc() for column in self.columns)
         # Databases differ on where NULL is.
         placed = (by.nulls_first() if may_be_null else by for by, may_be_null in zip(order, optional, strict=True))
         return statement.order_by(*placed).limit(params.size + 1)
 
     def cursor(self, rows: Sequence[Row[Any]], params: CursorParams) -> str | None:
-        """The cursor behind the last row that is shown, or nothing at the end of the list."""
+        """Return the cursor after the last row that is shown, or nothing at the end of the list."""
         if len(rows) <= params.size:
             return None
         last, following = (self._values(row) for row in rows[params.size - 1 : params.size + 1])
@@ -200,25 +186,24 @@ class Keyset:
         return tuple(found[column] if column in found else getattr(row, column.key or "") for column in columns)
 
     def _optional(self, statement: Statement) -> list[bool]:
-        """For each column, whether it may be NULL: declared or not known, or of a row that an outer join leaves out."""
-        tables = [_table_of(column.expression) for column in self.columns]
-        left_out = _left_out(statement)
-        return [table is None or any(source.is_derived_from(table) for source in left_out) for table in tables]
+        """Return for each column whether it may be NULL: it is not declared otherwise, or there is an outer join."""
+        joined = _has_outer_join(statement)
+        return [joined or not _never_null(column.expression) for column in self.columns]
 
     def _behind(self, values: Sequence[Any]) -> ColumnElement[bool]:
         # Each with the type of its column: else a database without a type for times compares two spellings.
-        here = [literal(value, column.type) for value, column in zip(values, self.columns, strict=True)]
+        here = [sa.literal(value, column.type) for value, column in zip(values, self.columns, strict=True)]
         if None not in values:
-            place, end = tuple_(*self.columns), tuple_(*here)
+            place, end = sa.tuple_(*self.columns), sa.tuple_(*here)
             return place < end if self.descending else place > end
         # SQL compares nothing with NULL: so column by column, from the last one on.
-        behind: ColumnElement[bool] = false()
+        behind: ColumnElement[bool] = sa.false()
         for column, value, found in reversed(list(zip(self.columns, values, here, strict=True))):
             if value is None:
-                behind = or_(column.is_not(None), and_(column.is_(None), behind))
+                behind = sa.or_(column.is_not(None), sa.and_(column.is_(None), behind))
             else:
                 further = column < found if self.descending else column > found
-                behind = or_(further, and_(column == found, behind))
+                behind = sa.or_(further, sa.and_(column == found, behind))
         return behind
 
     def _decode(self, cursor: str) -> tuple[Any, ...]:
@@ -236,23 +221,15 @@ def _kind(column: TypeEngine[Any]) -> Any:
     return AwareDatetime if getattr(column, "timezone", True) else NaiveDatetime
 
 
-def _table_of(column: ColumnElement[Any]) -> FromClause | None:
-    """The table of a column that is declared NOT NULL, or nothing."""
+def _never_null(column: ColumnElement[Any]) -> bool:
+    """Return whether it is a column of a table, or of its alias, that is declared NOT NULL."""
     if not isinstance(column, Column) or column.nullable:
-        return None
-    source = column.table
-    return source if isinstance(source.element if isinstance(source, Alias) else source, Table) else None
+        return False
+    return isinstance(getattr(column.table, "element", column.table), sa.Table)
 
 
-def _left_out(statement: Statement) -> list[FromClause]:
-    """The sides of outer joins that may have no row."""
+def _has_outer_join(statement: Statement) -> bool:
     if sum(isinstance(part, FromClause) for part in statement.get_children()) < 2:
-        return []  # no join, so nothing to work out, which takes longer than all the rest
-    found: list[FromClause] = []
-    for source in statement.get_final_froms():
-        for join in visitors.iterate(source):
-            if isinstance(join, Join) and join.full:
-                found += [join.left, join.right]
-            elif isinstance(join, Join) and join.isouter:
-                found.append(join.right)
-    return found
+        return False  # no join at all, so nothing to work out, which takes longer than all the rest
+    parts = (part for source in statement.get_final_froms() for part in visitors.iterate(source))
+    return any(isinstance(part, sa.Join) and (part.isouter or part.full) for part in parts)

@@ -1,4 +1,4 @@
-"""The base of what goes over the wire, and the bounded types that databases and JSON agree on."""
+"""The base of requests and answers, and the bounded types that databases and JSON agree on."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MAX_INT = 2**63 - 1
-"""The largest integer that a database column and a signed 64-bit integer hold."""
+"""The largest integer of a database column: 64 bits with a sign."""
 
 
 class Schema(BaseModel):

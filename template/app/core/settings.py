@@ -1,4 +1,4 @@
-"""Settings: one root of named groups, read from the environment, `.env` and the secrets directory as `GROUP__FIELD`."""
+"""Settings: named groups, read from the environment, `.env` and the secrets directory as `GROUP__FIELD`."""
 
 import os
 import tomllib
@@ -29,9 +29,9 @@ from app.core.observability.redaction import scrub
 PROJECT = Path(__file__).parents[2]
 """The folder of the service. Relative paths in settings are below it, wherever the service is started from."""
 ENV_FILE = PROJECT / ".env"
-"""Where the settings of this machine stand, unless the variable ENV_FILE names another file."""
+"""The file with the settings of this machine, unless the variable ENV_FILE names another one."""
 PLACEHOLDER = "change-me"
-"""What `.env.example` says where a secret belongs; the service does not start with it."""
+"""The placeholder for secrets in `.env.example`; the service does not start with it."""
 
 
 class Group(BaseModel):
@@ -52,7 +52,7 @@ def project(key: str) -> str:
 
 
 class ServiceSettings(Group):
-    """What the service is called, and where it runs."""
+    """The name of the service, and where it runs."""
 
     group: ClassVar[str] = "service"
     name: str = Field(default_factory=lambda: project("name"), description="The name of the service.")
@@ -63,7 +63,7 @@ class ServiceSettings(Group):
 
     @property
     def production(self) -> bool:
-        """Whether it runs for real."""
+        """Return whether it runs in production."""
         return self.environment == "production"
 
 
@@ -80,18 +80,14 @@ def _strong(secret: SecretStr) -> SecretStr:
 
 
 def address(schemes: set[str], example: str) -> AfterValidator:
-    """What a setting that is a server's URL, or unset, is checked with. Empty is unset.
-
-    Raises:
-        ValueError: on reading the settings; it says what one looks like.
-    """
+    """Return the check of a setting that is the URL of a server. Empty is unset."""
 
     def check(url: str | None) -> str | None:
         if PLACEHOLDER in (url or ""):
             raise ValueError("still holds the placeholder of .env.example: set a secret of your own")
         try:
             parts = urlsplit(url or "")
-            somewhere = parts.hostname or "host=/" in parts.query  # a socket's folder is in the query
+            somewhere = parts.hostname or "host=/" in parts.query  # the folder of a socket is in the query
             right = not url or (parts.scheme in schemes and somewhere and parts.port != 0)
         except ValueError:
             right = False
@@ -102,24 +98,18 @@ def address(schemes: set[str], example: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
-"""A list, written `a,b,c`."""
-Secret = Annotated[SecretStr, AfterValidator(_strong)]
-"""A secret of 16 characters or more that is not the placeholder of `.env.example`."""
-
-
 def located(path: Path) -> Path:
-    """Return the whole path of a file or folder: a relative one is below the project, wherever the service starts.
-
-    Raises:
-        ValueError: there is nothing at that place, but something at the same path below the current folder.
-    """
+    """Return the whole path of a file or folder: a relative one is below the project, wherever the service starts."""
     here, meant = path.absolute(), PROJECT / path
     if here.exists() and not meant.exists():
         raise ValueError(f"names {meant}, which does not exist, but {here} does: write the whole path of one of them")
     return meant
 
 
+CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A list, written `a,b,c`."""
+Secret = Annotated[SecretStr, AfterValidator(_strong)]
+"""A secret of 16 characters or more that is not the placeholder of `.env.example`."""
 ProjectPath = Annotated[Path, AfterValidator(located)]
 """A path of a file or folder; a relative one is below the project."""
 ProjectPaths = Annotated[
@@ -135,15 +125,34 @@ class Settings:
         self._groups = {type(group): group for group in groups}
 
     def of(self, group: type[GroupT]) -> GroupT:
-        """The one group of this class.
-
-        Raises:
-            LookupError: no part of the service handed this group over.
-        """
+        """Return the group of this class."""
         found = self._groups.get(group)
         if isinstance(found, group):
             return found
-        raise LookupError(f"{group.__name__} is in no GROUPS list: add it to the one of its package")
+        raise LookupError(f"{group.__name__} is in no SETTINGS list: add it to the one of its package")
+
+
+class _Root(BaseSettings):
+    """The sources. The first that has a value wins: arguments, environment, `.env`, secrets directory, default."""
+
+    model_config = SettingsConfigDict(
+        env_nested_delimiter="__", enable_decoding=False, extra="ignore", secrets_nested_delimiter="__"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        for source in (env_settings, dotenv_settings):
+            # LOG=1 belongs to another program: a name without __ is never read.
+            if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
+                source.env_vars = {name: value for name, value in source.env_vars.items() if "__" in name}
+        return init_settings, env_settings, dotenv_settings, NestedSecretsSettingsSource(file_secret_settings)
 
 
 def load(
@@ -152,67 +161,39 @@ def load(
     env_file: Path | None = ENV_FILE,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Settings:
-    """Read every group. First found wins: `overrides`, environment, `.env`, secrets directory, default.
+    """Read every group. `overrides` win over all sources.
 
     Raises:
         ConfigurationInvalid: one line for each wrong, missing or unknown variable, or for a file that cannot be read.
     """
     if env_file is ENV_FILE:
         env_file = Path(os.environ.get("ENV_FILE", ENV_FILE))
+    names = {group.group: group for group in groups}
+    if len(names) < len(groups):
+        raise ValueError(f"two settings groups share a name: {sorted(group.group for group in groups)}")
+    values: dict[str, Any] = dict(overrides or {})
+    fields: dict[str, Any] = {name: (group, Field(default_factory=dict)) for name, group in names.items()}
+    directory = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
     try:
-        return _read(groups, env_file, overrides or {})
+        secrets = directory if directory.is_dir() else None
+        mistakes = _misspelt_groups(names, env_file, secrets)
+        root = create_model("Root", __base__=_Root, **fields)(_env_file=env_file, _secrets_dir=secrets, **values)
+    except ValidationError as error:
+        raise ConfigurationInvalid(
+            *mistakes, *(_line(mistake, names) for mistake in error.errors(include_url=False))
+        ) from None
     except OSError as error:
         raise ConfigurationInvalid(
             f"{error.filename} cannot be read ({error.strerror}): let the user of the service read it"
         ) from error
-
-
-def _read(groups: Sequence[type[Group]], env_file: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Settings:
-    directory = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
-    names = {group.group: group for group in groups}
-    if len(names) < len(groups):
-        raise ValueError(f"two settings groups share a name: {sorted(group.group for group in groups)}")
-
-    class Root(BaseSettings):
-        model_config = SettingsConfigDict(
-            env_file=env_file,
-            env_nested_delimiter="__",
-            enable_decoding=False,
-            extra="ignore",
-            secrets_dir=directory if directory.is_dir() else None,
-            secrets_nested_delimiter="__",
-        )
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic's
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            for source in (env_settings, dotenv_settings):
-                # LOG=1 in somebody's shell is not ours: a name without __ is never read.
-                if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
-                    source.env_vars = {name: value for name, value in source.env_vars.items() if "__" in name}
-            return init_settings, env_settings, dotenv_settings, NestedSecretsSettingsSource(file_secret_settings)
-
-    fields: dict[str, Any] = {name: (group, Field(default_factory=dict)) for name, group in names.items()}
-    mistakes = _misspelt_groups(names, env_file, directory)
-    try:
-        made = create_model("Root", __base__=Root, **fields)
-        root = made.model_validate(overrides)
-    except ValidationError as error:
-        mistakes += [_line(mistake, names) for mistake in error.errors(include_url=False)]
     if mistakes:
         raise ConfigurationInvalid(*mistakes)
     return Settings(getattr(root, name) for name in names)
 
 
-def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, directory: Path) -> list[str]:
+def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, secrets: Path | None) -> list[str]:
     given = {*os.environ, *(dotenv_values(env_file) if env_file else ())}
-    given |= {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    given.update(path.name for path in (secrets.iterdir() if secrets else ()))
     lines = []
     for variable in sorted(given):
         group, delimiter, field = variable.lower().partition("__")
@@ -228,16 +209,12 @@ def _line(mistake: ErrorDetails, names: Mapping[str, type[Group]]) -> str:
     fields = names[location[0]].model_fields if location[0] in names else {}
     if mistake["type"] == "extra_forbidden":
         close = get_close_matches(location[1], fields, n=1, cutoff=0.6)
-        hint = (
-            f"did you mean {location[0].upper()}__{close[0].upper()}?"
-            if close
-            else "remove it, or see docs/configuration.md"
-        )
-        return f"{variable}: unknown setting, {hint}"
-    message = mistake["msg"].removeprefix("Value error, ")
-    field = fields.get(location[1]) if len(location) > 1 else None
+        hint = f"did you mean {location[0].upper()}__{close[0].upper()}?" if close else ""
+        return f"{variable}: unknown setting, {hint or 'remove it, or see docs/configuration.md'}"
     if mistake["type"] == "missing":
         return f"{variable}: is required, see docs/configuration.md"
+    message = mistake["msg"].removeprefix("Value error, ")
+    field = fields.get(location[1]) if len(location) > 1 else None
     if field is None or not field.repr or "SecretStr" in str(field.annotation):
         return f"{variable}: {message}"
     return f"{variable}: {message} (is {scrub(str(mistake['input']))!r})"

@@ -1,8 +1,10 @@
-"""What happens, as typed events: code emits them, and logs, metrics and others listen."""
+"""Typed events: code emits them, and logs, metrics and others listen. An event of an extension is in that extension."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -45,66 +47,6 @@ class QueryFinished(NamedTuple):
     statement: str
 
 
-class CacheRead(NamedTuple):
-    """A cache was asked. `outcome` is hit, miss, stale or error."""
-
-    cache: str
-    outcome: str
-    duration: float
-
-
-class CallFinished(NamedTuple):
-    """A call to another service has ended. `outcome` is a status code or the name of an error."""
-
-    service: str
-    method: str
-    outcome: str
-    duration: float
-    attempts: int = 1
-
-
-class CallRetried(NamedTuple):
-    """A call to another service is tried once more. `reason` is a status code or the name of an error."""
-
-    service: str
-    method: str
-    reason: str
-
-
-class BreakerChanged(NamedTuple):
-    """The circuit breaker before another service is now `closed` (calls pass), `half_open` (one tries) or `open`."""
-
-    service: str
-    state: str
-
-
-class JobFailed(NamedTuple):
-    """A try of a background job has met an error. `retried`: it is tried once more."""
-
-    job: str
-    error: BaseException
-    attempt: int
-    retried: bool
-
-
-class JobFinished(NamedTuple):
-    """A background job has ended. `outcome` is complete, failed or aborted."""
-
-    job: str
-    outcome: str
-    duration: float
-    attempts: int = 1
-
-
-class TokensUsed(NamedTuple):
-    """A language model has been asked. `cost` in US dollars."""
-
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float = 0.0
-
-
 class BusinessEvent(NamedTuple):
     """Something that the business cares about: `name` is a past tense such as order_shipped.
 
@@ -130,6 +72,25 @@ EventT = TypeVar("EventT", bound=tuple[Any, ...])
 Listener = Callable[[EventT], None]
 
 _listeners: dict[type, tuple[Callable[[Any], None], ...]] = {}
+_descriptions: dict[type[tuple[Any, ...]], dict[str, Any]] = {}
+
+
+def describe(event: type[tuple[Any, ...]], **facets: Any) -> None:
+    """Say how listeners treat a kind of event that they do not know: `log=("info", "job finished")` is its log line.
+
+    Each other facet belongs to the extension that reads it, and has no effect without that extension.
+    """
+    _descriptions[event] = facets
+
+
+def described(facet: str) -> dict[type[tuple[Any, ...]], Any]:
+    """Return the kinds of events that have a facet, each with its value."""
+    return {event: facets[facet] for event, facets in _descriptions.items() if facet in facets}
+
+
+describe(BusinessEvent, log=("info", "business event"))
+describe(SecurityEvent, log=("info", "security event"))
+describe(QueryFinished, log=("debug", "query finished"))
 
 
 def emit(event: tuple[Any, ...]) -> None:
@@ -159,3 +120,15 @@ def listening(event: type[EventT], listener: Listener[EventT]) -> Iterator[None]
             _listeners[event] = tuple(rest)
         else:
             del _listeners[event]
+
+
+def __getattr__(name: str) -> Any:
+    """Find an event that was in this module up to 0.3 and is in its extension now. This works until 0.6."""
+    if not name.startswith("_"):
+        import_module("app.extensions")  # the enabled extensions describe their events
+        for event in _descriptions:
+            if event.__name__ == name:
+                place = ".".join(event.__module__.split(".")[:3])
+                warnings.warn(f"{__name__}.{name} is now {place}.{name}: change the import", DeprecationWarning, 2)
+                return event
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Versions of the API: features stand below /api/v1, a second version beside it, and a version may announce its end."""
+"""Versions of the API: features are below /api/v1, a second version beside it, and a version may announce its end."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -12,7 +12,7 @@ from app.core.http.response_format import Router
 def versioned(
     name: str, *, version: int = 1, deprecated: datetime | None = None, sunset: datetime | None = None
 ) -> Router:
-    """The router of one slice: `versioned("books")` answers below /api/v1/books.
+    """Return the router of one slice: `versioned("books")` answers below /api/v1/books.
 
     Args:
         name: the last part of the prefix, and the tag in the docs.

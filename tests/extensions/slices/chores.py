@@ -8,7 +8,7 @@ from pathlib import Path
 from app.core.component import Component, State
 from app.core.database import DatabaseDep
 from app.core.versioning import versioned
-from app.extensions.worker import JobsDep, declaring, job
+from app.extensions.worker import JobsDep, job, registry
 
 logger = logging.getLogger(__name__)
 router = versioned("chores")
@@ -37,7 +37,7 @@ async def clean(state: State, room: str, seconds: float, slowly: bool) -> None:
 
 
 if "CHORES_OLDER" in os.environ:  # a worker of the release before, which has no such job
-    declaring._declared.pop("clean")
+    registry._declared.pop("clean")
 
 if "CHORES_EVERY" in os.environ:
 

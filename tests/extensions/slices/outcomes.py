@@ -19,7 +19,7 @@ WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NO
 
 async def insert(database: Database, *, fail: bool = False) -> int:
     """Do it, and tell how often it has been done."""
-    async with database.transaction(patience=60) as session:
+    async with database.transaction(timeout=60) as session:
         await session.execute(text("INSERT INTO outcomes (name) VALUES ('outcome')"))
         times: int = await session.scalar(text("SELECT count(*) FROM outcomes"))
         if fail:

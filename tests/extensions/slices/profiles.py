@@ -2,7 +2,7 @@
 
 from app.core.component import Component
 from app.core.versioning import versioned
-from app.extensions.jwt import CurrentUser, require_scope
+from app.extensions.jwt import CurrentUser, require_scopes
 
 router = versioned("profiles")
 
@@ -13,7 +13,7 @@ async def read(user: CurrentUser) -> str:
     return user.subject
 
 
-@router.post("", dependencies=[require_scope("profiles:write")])
+@router.post("", dependencies=[require_scopes("profiles:write")])
 async def write() -> None:
     """Only with this scope."""
 

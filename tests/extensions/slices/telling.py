@@ -2,20 +2,28 @@
 
 from fastapi import APIRouter
 
+from app import extensions
 from app.core import telemetry
 from app.core.component import Component
 
 router = APIRouter(prefix="/telling")
+OF_EXTENSIONS = (
+    ("redis", "CacheRead", ("prices", "hit", 0.001)),
+    ("redis", "CacheRead", ("prices", "error", 0.001)),
+    ("outbound", "CallFinished", ("bank", "POST", "201", 0.2)),
+    ("outbound", "CallFinished", ("bank", "POST", "TimeoutError", 2.0, 3)),
+    ("outbound", "CallRetried", ("bank", "POST", "TimeoutError")),
+    ("outbound", "BreakerChanged", ("bank", "open")),
+    ("worker", "JobFinished", ("send_mail", "complete", 0.3)),
+    ("worker", "JobFinished", ("send_mail", "failed", 3.0, 5)),
+    ("prometheus", "TokensUsed", ("large", 1000, 200, 0.03)),
+)
 EVENTS = (
-    telemetry.CacheRead("prices", "hit", 0.001),
-    telemetry.CacheRead("prices", "error", 0.001),
-    telemetry.CallFinished("bank", "POST", "201", 0.2),
-    telemetry.CallFinished("bank", "POST", "TimeoutError", 2.0, attempts=3),
-    telemetry.CallRetried("bank", "POST", "TimeoutError"),
-    telemetry.BreakerChanged("bank", "open"),
-    telemetry.JobFinished("send_mail", "complete", 0.3),
-    telemetry.JobFinished("send_mail", "failed", 3.0, attempts=5),
-    telemetry.TokensUsed("large", prompt_tokens=1000, completion_tokens=200, cost=0.03),
+    *(
+        getattr(getattr(extensions, name), event)(*values)
+        for name, event, values in OF_EXTENSIONS
+        if hasattr(extensions, name)
+    ),
     telemetry.BusinessEvent("order_shipped", subject="7"),
     telemetry.SecurityEvent("authentication_failed", reason="expired"),
 )

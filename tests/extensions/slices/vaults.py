@@ -2,7 +2,7 @@
 
 from app.core.component import Component
 from app.core.versioning import versioned
-from app.extensions.api_keys import ApiKey, require
+from app.extensions.api_keys import ApiKey, require_scopes
 
 router = versioned("vaults")
 
@@ -13,7 +13,7 @@ async def read(key: ApiKey) -> str:
     return key.client
 
 
-@router.post("", dependencies=[require("vaults:write")])
+@router.post("", dependencies=[require_scopes("vaults:write")])
 async def write() -> None:
     """Only with this scope."""
 

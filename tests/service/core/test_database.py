@@ -1,5 +1,7 @@
 """Reads and writes, as they are on every database."""
 
+from typing import Any
+
 import httpx2
 import pytest
 from fastapi import APIRouter
@@ -29,12 +31,13 @@ async def read(name: str, database: DatabaseDep) -> str:
     return name
 
 
-@router.get("/count/{patience}")
-async def count_patiently(patience: float, database: DatabaseDep) -> int:
+@router.get("/count/{name}")
+async def count_with_more_time(name: str, database: DatabaseDep) -> int:
     """Reads and writes with more time than others have."""
-    async with database.read(patience=patience) as connection:
+    more: dict[str, Any] = {name: 5.0}
+    async with database.read(**more) as connection:
         seen = (await connection.execute(select(Thing.id))).all()
-    async with database.transaction(patience=patience) as session:
+    async with database.transaction(**more) as session:
         session.add(Thing(name="second"))
     return len(seen)
 
@@ -56,7 +59,12 @@ async def test_a_connection_for_reads_does_not_write(client: httpx2.AsyncClient,
 
 
 async def test_a_route_may_ask_for_more_time(client: httpx2.AsyncClient) -> None:
-    assert (await client.get("/things/count/5")).json() == 1
+    assert (await client.get("/things/count/timeout")).json() == 1
+
+
+async def test_the_old_name_of_that_time_still_works(client: httpx2.AsyncClient) -> None:
+    with pytest.warns(DeprecationWarning, match=r"^app\.core\.database: `patience` is now `timeout`"):
+        assert (await client.get("/things/count/patience")).json() == 1
 
 
 async def test_a_slow_query_is_a_warning(client: httpx2.AsyncClient, log_lines: Lines) -> None:

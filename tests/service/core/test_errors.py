@@ -1,9 +1,13 @@
 """The errors that the service knows."""
 
+import subprocess
+import sys
+
 import pytest
 
 from app.core import errors
 from app.core.errors import ConfigurationInvalid, ServiceError, problems
+from app.core.settings import PROJECT
 
 STATUSES = {
     errors.ValidationFailed: 422,
@@ -28,6 +32,10 @@ class ShelfFull(errors.NotFound):
     """The shelf is full."""
 
 
+class Renamed(errors.NotFound):
+    code = "shelf_empty"
+
+
 @pytest.mark.parametrize(("error", "status"), STATUSES.items(), ids=lambda value: getattr(value, "__name__", None))
 def test_each_base_error_has_its_status(error: type[ServiceError], status: int) -> None:
     assert (error.status, issubclass(error, ServiceError)) == (status, True)
@@ -36,10 +44,29 @@ def test_each_base_error_has_its_status(error: type[ServiceError], status: int) 
 def test_no_two_errors_say_the_same() -> None:
     known = [error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, ServiceError)]
     assert len({error.code for error in known}) == len(known)
-    assert all(error.__doc__ for error in known)
 
 
-def test_the_name_of_an_error_becomes_its_code_and_title() -> None:
+def test_importing_the_errors_imports_neither_the_server_nor_the_database() -> None:
+    script = "import sys, app.core.errors; print({'fastapi', 'starlette', 'uvicorn', 'sqlalchemy'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert done.stdout == "set()\n"
+
+
+def test_each_error_of_the_template_states_its_code() -> None:
+    import app.main  # noqa: F401  # so that every module with errors is imported
+
+    found = [ServiceError]
+    for error in found:
+        found += error.__subclasses__()
+    ours = [error for error in found if error.__module__.startswith(("app.core.", "app.extensions."))]
+    assert [error.__qualname__ for error in ours if "code" not in vars(error)] == []
+
+
+def test_a_code_stays_when_its_class_is_renamed() -> None:
+    assert (Renamed.code, Renamed.title) == ("shelf_empty", "Shelf empty")
+
+
+def test_an_error_without_a_code_is_called_by_its_name() -> None:
     assert (HTTPShelfGone.code, HTTPShelfGone.title) == ("http_shelf_gone", "Http shelf gone")
     assert HTTPShelfGone().message == "the shelf is gone"
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.core.observability.logging import LogSettings, Pipe, configure, copied_to
+from app.core.observability.logging import LogSettings, StdoutHandler, configure, copied_to
 from tests.core.conftest import Lines
 
 FIELDS = {"event", "level", "logger", "timestamp", "module", "func_name", "lineno", "process", "thread"}
@@ -128,7 +128,7 @@ def test_a_line_that_cannot_be_made_is_told(
     log_lines: Lines, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = logging.getLogger()  # where pytest listens too, and raises
-    monkeypatch.setattr(root, "handlers", [handler for handler in root.handlers if isinstance(handler, Pipe)])
+    monkeypatch.setattr(root, "handlers", [handler for handler in root.handlers if isinstance(handler, StdoutHandler)])
     logging.getLogger("wrong").info("%d pieces", "no number")
     (line,) = log_lines()
     assert "cannot be made" in line["event"]

@@ -6,17 +6,18 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import anyio.lowlevel
 import pytest
 import uvicorn
 
-from app import __main__
+from app import __main__, main
 from app.core.component import Component, State, opened_in_order
 from app.core.http.lifecycle import Lifecycle
-from app.core.server.stopping import Server
-from app.main import GROUPS, shipped
+from app.core.settings import ServiceSettings
+from app.main import SETTINGS, default_components
 from tests.conftest import Start
 
 
@@ -24,15 +25,21 @@ from tests.conftest import Start
 def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> list[uvicorn.Config]:
     """What the server would have been started with. Folders with a default are below the test's own."""
     calls: list[uvicorn.Config] = []
-    for known in GROUPS:
+    for known in SETTINGS:
         for name, field in known.model_fields.items():
             if isinstance(field.default, Path):
                 monkeypatch.setenv(f"{known.group}__{name}".upper(), str(tmp_path / field.default))
     monkeypatch.setattr(sys, "argv", ["app"])
-    monkeypatch.setattr(Server, "run_alone", lambda server: calls.append(server.config))
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: calls.append(uvicorn.Config(app, **options)))
     monkeypatch.setenv("DATABASE__URL", database_url)
     monkeypatch.setenv("SERVER__PORT", str(free_port()))
     return calls
+
+
+def test_an_owners_file_of_an_older_release_calls_its_settings_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "features", SimpleNamespace(GROUPS=[ServiceSettings]))
+    with pytest.warns(DeprecationWarning, match=r"^app\.core reads SETTINGS of app\.features"):
+        assert main._settings_of_features() == [ServiceSettings]
 
 
 def free_port() -> int:
@@ -85,7 +92,7 @@ def test_another_process_of_the_service_runs_with_everything_open(
         seen.append(state)
 
     swept = Component(name="swept", processes={"sweep": sweep})
-    monkeypatch.setattr(__main__, "shipped", lambda settings: [*shipped(settings), swept])
+    monkeypatch.setattr(__main__, "default_components", lambda settings: [*default_components(settings), swept])
     monkeypatch.setattr(sys, "argv", ["app", "sweep"])
     assert __main__.main() == 0
     (state,) = seen

@@ -1,17 +1,18 @@
-"""The gate in front of the connections."""
+"""the limit of the connections."""
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from app.core.data.pool import DatabaseBusy, Gate
+from app.core.data.pool import ConnectionLimiter
+from app.core.database_errors import DatabaseBusy
 
 
 async def test_the_gate_lets_in_first_who_came_first() -> None:
-    gate, order = Gate(1, 1.0), []
+    limiter, order = ConnectionLimiter(1, 1.0), []
 
     async def enter(number: int) -> None:
-        async with gate:
+        async with limiter:
             order.append(number)
             await anyio.sleep(0.001)
 
@@ -20,23 +21,23 @@ async def test_the_gate_lets_in_first_who_came_first() -> None:
             group.start_soon(enter, number)
             await anyio.lowlevel.checkpoint()
     assert order == list(range(10))
-    assert gate.taken == 0
+    assert limiter.taken == 0
 
 
 async def test_who_waits_too_long_is_told_that_the_database_is_busy() -> None:
-    gate = Gate(1, 0.01)
-    async with gate:
+    limiter = ConnectionLimiter(1, 0.01)
+    async with limiter:
         with pytest.raises(DatabaseBusy):
-            await gate.__aenter__()
-    async with gate:
-        assert gate.taken == 1
+            await limiter.__aenter__()
+    async with limiter:
+        assert limiter.taken == 1
 
 
 async def test_who_goes_away_while_waiting_leaves_no_place_taken() -> None:
-    gate = Gate(1, 1.0)
-    async with gate:
+    limiter = ConnectionLimiter(1, 1.0)
+    async with limiter:
         with anyio.move_on_after(0.01):
-            await gate.__aenter__()
-        assert gate.taken == 1
-    async with gate:
-        assert gate.taken == 1
+            await limiter.__aenter__()
+        assert limiter.taken == 1
+    async with limiter:
+        assert limiter.taken == 1

@@ -1,42 +1,48 @@
-"""Connections: many requests on one, headers without end, and a stop that loses nobody."""
+"""Connections: what one may cost the server, and what a client gets that asks for more."""
 
 import asyncio
-import errno
-import os
-import socket
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvicorn
 
-from app.core.server import protocol, stopping
-from app.core.server.protocol import PromptProtocol
-from app.core.server.stopping import Server
+from app.core.http.security import HttpSettings
+from app.core.server import protocol
+from app.core.server.protocol import MOST_HEADER_BYTES, MOST_WAITING, BoundedProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
+SLOW = REQUEST.replace(b" / ", b" /slow ")
+CHUNKED = b"POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n"
+READING = CHUNKED.replace(b" / ", b" /read ")
 OK = b"HTTP/1.1 200 "
+DISCONNECTED: list[str] = []
+Open = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer with nothing, after a moment where that is asked for."""
-    del receive
+    """Answer with nothing: at once, after a moment, or after the whole body."""
     if scope["path"] == "/slow":
         await asyncio.sleep(0.2)
+    while scope["path"] == "/read":
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            DISCONNECTED.append(scope["path"])
+            return
+        if not message["more_body"]:
+            break
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    """A server that listens."""
-    config = uvicorn.Config(
-        app, port=0, http=PromptProtocol, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=30
-    )
+async def server() -> AsyncIterator[uvicorn.Server]:
+    """A server that listens, and gives headers and a slow client half a second."""
+    config = uvicorn.Config(app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None)
     config.load()
-    server = Server(config)
+    server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
+    server.lifespan.state["http"] = HttpSettings(header_timeout=0.5, stall_timeout=0.5)
     await server.startup()
     try:
         yield server
@@ -45,93 +51,132 @@ async def server() -> AsyncIterator[Server]:
             opened.close()
 
 
-def address(server: Server) -> tuple[str, int]:
-    found: tuple[str, int] = server.servers[0].sockets[0].getsockname()
-    return found
+@pytest.fixture
+def connect(server: uvicorn.Server) -> Open:
+    """Opens a connection to the server."""
+    host, port = server.servers[0].sockets[0].getsockname()
+    return lambda: asyncio.open_connection(host, port)
 
 
-async def until(reached: Callable[[], bool]) -> None:
-    while not reached():  # noqa: ASYNC110  # uvicorn sets no event
-        await asyncio.sleep(0)
+async def sent(connection: Open, *parts: bytes) -> bytes:
+    """Send parts one after another, and return all that comes back until the server closes."""
+    reader, writer = await connection()
+    for part in parts:
+        writer.write(part)
+        await asyncio.sleep(0.02)
+    try:
+        return await asyncio.wait_for(reader.read(), 8)
+    finally:
+        writer.close()
 
 
-async def test_many_requests_at_once_are_all_answered(server: Server) -> None:
-    reader, writer = await asyncio.open_connection(*address(server))
-    writer.write(REQUEST * 3000)
-    for _ in range(3000):
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(OK)
+async def test_requests_that_are_sent_ahead_are_all_answered(connect: Open) -> None:
+    reader, writer = await connect()
+    writer.write(SLOW + REQUEST * MOST_WAITING)
+    for _ in range(MOST_WAITING + 1):
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
     writer.close()
 
 
-async def test_headers_without_end_are_refused(server: Server) -> None:
-    reader, writer = await asyncio.open_connection(*address(server))
-    writer.write(REQUEST[:-2] + b"x: " + b"a" * 100_000)
-    assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
+async def test_a_client_that_sends_too_many_ahead_is_cut_and_others_are_served(connect: Open) -> None:
+    reader, writer = await connect()
+    writer.write(REQUEST * 10_000)
+    with pytest.raises(ConnectionError):
+        while await asyncio.wait_for(reader.read(1 << 16), 8):
+            pass
+        raise ConnectionError  # an orderly end is as good
+    writer.close()
+    assert (await sent(connect, REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))).startswith(OK)
+
+
+@pytest.mark.parametrize("parts", [1, 10], ids=["at once", "in parts"])
+async def test_headers_without_end_are_refused(connect: Open, parts: int) -> None:
+    header = b"x: " + b"a" * (2 * MOST_HEADER_BYTES // parts) + b"\r\n"
+    assert (await sent(connect, REQUEST[:-2], *[header] * parts)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_large_body_is_no_header(connect: Open) -> None:
+    body = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    request = READING.replace(b"test\r\n", b"test\r\nconnection: close\r\n")
+    answer = await sent(connect, request + body * 4 + b"0\r\n\r\n")
+    assert answer.startswith(OK)
+
+
+async def test_trailers_without_end_are_refused(connect: Open, server: uvicorn.Server) -> None:
+    DISCONNECTED.clear()
+    answer = await sent(connect, READING + b"1\r\nx\r\n0\r\n", *[b"a: b\r\n" * 3000] * 8)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    while server.server_state.connections or server.server_state.tasks:
+        await asyncio.sleep(0.01)
+    assert DISCONNECTED == ["/read"]
+
+
+async def test_trailers_without_end_after_the_answer_end_the_connection(connect: Open) -> None:
+    reader, writer = await connect()
+    writer.write(CHUNKED + b"1\r\nx\r\n0\r\n")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
+    with pytest.raises(ConnectionError):
+        for _ in range(100):
+            writer.write(b"a: b\r\n" * 3000)
+            await writer.drain()
+            await asyncio.sleep(0.001)
     writer.close()
 
 
-async def test_what_is_refused_leaves_the_request_before_it_its_answer(server: Server) -> None:
-    reader, writer = await asyncio.open_connection(*address(server))
-    writer.write(REQUEST.replace(b" / ", b" /slow ") + REQUEST[:-2] + b"x: " + b"a" * 100_000)
-    answer = await reader.read()
+async def test_what_is_refused_leaves_the_request_before_it_its_answer(connect: Open) -> None:
+    answer = await sent(connect, SLOW + REQUEST[:-2] + b"x: " + b"a" * 100_000)
     assert answer.startswith(OK)
     assert answer.count(b"HTTP/1.1 ") == 1
-    writer.close()
 
 
-async def test_who_was_let_in_but_not_accepted_is_answered(server: Server) -> None:
-    waiting = [socket.create_connection(address(server)) for _ in range(3)]  # the system does this, not the server
-    for client in waiting:
-        client.sendall(REQUEST)
-    await server.shutdown()
-    for client in waiting:
-        with client:
-            client.settimeout(10)
-            assert client.recv(4096).startswith(OK)
-
-
-@pytest.mark.parametrize("before", [0, 1], ids=["new", "used"])
-async def test_a_request_on_its_way_while_it_stops_is_the_last_of_its_connection(
-    server: Server, before: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "LAST_CALL", 10)
-    reader, writer = await asyncio.open_connection(*address(server))
-    for _ in range(before):
-        writer.write(REQUEST)
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(OK)
-    await until(lambda: bool(server.server_state.connections))
-    stopping = asyncio.create_task(server.shutdown())
-    await until(lambda: not server.servers[0].is_serving())
-    writer.write(REQUEST)
-    answer = await reader.read()  # to the end, since the connection ends with it
+async def test_malformed_http_after_an_answer_is_answered_too(connect: Open) -> None:
+    answer = await sent(connect, CHUNKED, b"1\r\nx\r\n0\r\n\r\n", b"\x00\r\n\r\n")
     assert answer.startswith(OK)
-    assert b"connection: close" in answer
-    await asyncio.wait_for(stopping, 8)
+    assert b"HTTP/1.1 400 " in answer
+
+
+async def test_an_answer_is_not_lost_when_the_client_still_sends_its_body(connect: Open) -> None:
+    reader, writer = await connect()
+    writer.write(CHUNKED + b"1\r\nx\r\n")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
+    writer.write((b"10000\r\n" + b"x" * 0x10000 + b"\r\n") * 20 + b"0\r\n\r\n" + REQUEST)  # the connection goes on
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
     writer.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system has no such filter")
-async def test_before_it_stops_nobody_begins_to_connect(server: Server) -> None:
-    (listener,) = server.servers[0].sockets
-    with socket.socket(fileno=os.dup(listener.fileno())) as same, socket.socket() as client:
-        stopping._let_nobody_begin(same)
-        client.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            client.connect(address(server))
-
-
-async def test_it_stops_without_descriptors_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(_: int) -> int:
-        raise OSError(errno.EMFILE, "too many open files")
-
-    monkeypatch.setattr(os, "dup", none_left)
-    await asyncio.wait_for(server.shutdown(), 10)
-    assert not server.servers[0].is_serving()
-
-
-async def test_a_connection_without_a_request_is_not_waited_for(server: Server) -> None:
-    reader, writer = await asyncio.open_connection(*address(server))
-    await until(lambda: bool(server.server_state.connections))
-    await asyncio.wait_for(server.shutdown(), 10)
-    assert await reader.read() == b""
+async def test_a_body_without_end_after_its_answer_ends_the_connection(
+    connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER", 0.3)
+    reader, writer = await connect()
+    writer.write(CHUNKED)
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
+    with pytest.raises(ConnectionError):
+        for _ in range(200):
+            writer.write(b"1\r\nx\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.02)
     writer.close()
+
+
+@pytest.mark.parametrize("before", [b"", REQUEST, CHUNKED + b"0\r\n\r\n"], ids=["first", "second", "after a body"])
+async def test_slow_headers_are_let_go(connect: Open, before: bytes) -> None:
+    answer = await sent(connect, before, REQUEST[:-2])
+    assert answer.count(OK) == (1 if before else 0)
+    assert b"HTTP/1.1 408 " in answer
+
+
+async def test_a_stop_answers_what_is_under_way_and_waits_for_no_idle_connection(
+    connect: Open, server: uvicorn.Server
+) -> None:
+    idle, idle_writer = await connect()
+    reader, writer = await connect()
+    writer.write(SLOW)
+    while not server.server_state.tasks:
+        await asyncio.sleep(0)
+    await asyncio.wait_for(server.shutdown(), 8)
+    assert (await reader.read()).startswith(OK)
+    assert await idle.read() == b""
+    for one in (writer, idle_writer):
+        one.close()

@@ -6,12 +6,12 @@ from typing import Annotated
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, Request
-from starlette.routing import BaseRoute
 
 from app.core.component import Component
 from app.core.http.application import Service
+from app.core.http.endpoints import Router
 from app.core.settings import Settings
-from app.main import create_app, shipped
+from app.main import create_app, default_components
 from tests.conftest import Start
 
 pytestmark = pytest.mark.anyio
@@ -22,11 +22,10 @@ async def tides() -> str:
     return "high"
 
 
-def router(**options: int) -> APIRouter:
-    """One route, with a dependency."""
-    made = APIRouter(prefix="/tides")
+def router(made: APIRouter) -> APIRouter:
+    """Add one route, with a dependency."""
 
-    @made.get("", **options)  # type: ignore[arg-type]  # any option of a route
+    @made.get("/tides")
     async def tide(request: Request, said: Annotated[str, Depends(tides)]) -> list[str]:
         return [said, request.scope["route"].path]
 
@@ -34,36 +33,31 @@ def router(**options: int) -> APIRouter:
 
 
 def service(settings: Settings, made: APIRouter) -> Service:
-    """The service with one router more."""
-    return create_app([*shipped(settings), Component(name="tides", routers=[made])], settings)
+    """Build the service with one more router."""
+    return create_app([*default_components(settings), Component(name="tides", routers=[made])], settings)
 
 
-def own(app: Service) -> list[BaseRoute]:
-    """The application's own routes below /tides."""
-    return [route for route in app.routes if getattr(route, "path", "") == "/tides"]
+def test_a_route_of_a_feature_is_matched_once(configured: Callable[..., Settings]) -> None:
+    app = service(configured(), router(Router()))
+    assert [route for route in app.routes if getattr(route, "path", "") == "/tides"]
 
 
-def test_a_route_of_a_router_is_the_applications_own(configured: Callable[..., Settings]) -> None:
-    assert len(own(service(configured(), router()))) == 1
-
-
-def test_a_router_that_bounds_bodies_stays_as_fastapi_includes_it(configured: Callable[..., Settings]) -> None:
-    assert own(service(configured(), router(max_body_size=10))) == []
-
-
+@pytest.mark.parametrize("kind", [Router, APIRouter])
 @pytest.mark.parametrize("nested", [False, True])
-async def test_a_route_answers_however_deep_its_router_is(nested: bool, start: Start) -> None:
-    made = router()
+async def test_a_route_answers_however_deep_its_router_is(kind: type[APIRouter], nested: bool, start: Start) -> None:
+    made = router(kind())
     if nested:
-        made = APIRouter()
-        made.include_router(router())
+        made = kind()
+        made.include_router(router(kind()))
     client = await start(extra=[Component(name="tides", routers=[made])])
     assert (await client.get("/tides")).json() == ["high", "/tides"]
     assert (await client.post("/tides")).status_code == 405
 
 
-async def test_a_dependency_can_be_replaced(configured: Callable[..., Settings]) -> None:
-    app = service(configured(), router())
+@pytest.mark.parametrize("kind", [Router, APIRouter])
+async def test_a_dependency_can_be_replaced(kind: type[APIRouter], configured: Callable[..., Settings]) -> None:
+    app = service(configured(), router(kind()))
     app.dependency_overrides[tides] = lambda: "low"
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://service") as client:
         assert (await client.get("/tides")).json() == ["low", "/tides"]
+    app.dependency_overrides.clear()

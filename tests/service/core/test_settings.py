@@ -219,7 +219,7 @@ def test_settings_do_not_change() -> None:
 
 
 def test_a_group_that_nobody_handed_over_is_named() -> None:
-    with pytest.raises(LookupError, match="NeedySettings is in no GROUPS list"):
+    with pytest.raises(LookupError, match="NeedySettings is in no SETTINGS list"):
         Settings([ShopSettings()]).of(NeedySettings)
 
 

@@ -3,5 +3,5 @@
 from app.core.settings import Group
 from ops.backups.settings import BackupsSettings
 
-GROUPS: list[type[Group]] = [BackupsSettings]
+SETTINGS: list[type[Group]] = [BackupsSettings]
 """The settings of these tools. The service itself takes no notice of them, so both may read one `.env`."""

@@ -1,1 +1,1 @@
-"""Backends: the engine and pool of the database, transactions and migrations."""
+"""The database: its engine and connections, transactions, errors and revision."""

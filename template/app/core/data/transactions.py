@@ -1,8 +1,8 @@
-"""Transactions: a commit that is whole and whose outcome is known, and what follows it."""
+"""Transactions: a commit that is whole and whose outcome is known, and the calls that follow it."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
@@ -19,22 +19,41 @@ from app.core.database_errors import DatabaseUnreachable
 from app.core.errors import FollowUpFailed, OutcomeUnknown
 
 logger = logging.getLogger(__name__)
-REQUEST = "request"
-"""In the `info` of a session: the request whose transaction it is."""
-FOLLOW_UPS = "follow_ups"
-"""In the `info` of a session: its follow-ups. SQLAlchemy's `after_commit` also fires at a savepoint."""
-COMMITTED = "committed_follow_ups"
-"""In the `info` of a session: those whose transaction is committed."""
-SAVEPOINT = "savepoint"
-"""Marks among the follow-ups where a savepoint of the connection began."""
 Call = Callable[[], Awaitable[object]]
 
 
 class FollowUp(NamedTuple):
-    """One call, and the call in its place where the outcome of the commit is unknown."""
+    """A call, and the call in its place if the outcome of the commit is unknown."""
 
     call: Call
     if_unknown: Call | None
+
+
+class FollowUps:
+    """The follow-ups of a session. SQLAlchemy's `after_commit` also fires at a savepoint."""
+
+    def __init__(self) -> None:
+        self.request: RequestContext | None = None
+        self.pending: list[object] = []
+        """Follow-ups, and a mark where each savepoint began."""
+        self.committed: list[FollowUp] = []
+
+    @classmethod
+    def of(cls, session: AsyncSession | Session) -> "FollowUps":
+        """Return those of a session."""
+        found: FollowUps = session.info.setdefault(cls, cls())
+        return found
+
+    def take(self) -> list[FollowUp]:
+        """Return the follow-ups that are pending, which then no longer are."""
+        taken, self.pending = self.pending, []
+        return [entry for entry in taken if isinstance(entry, FollowUp)]
+
+    def drop_since(self, mark: object, *, mark_alone: bool = False) -> None:
+        """Drop what was registered since a savepoint began, or its mark alone if it was released."""
+        if mark in self.pending:
+            start = len(self.pending) - 1 - self.pending[::-1].index(mark)
+            del self.pending[start : start + 1 if mark_alone else None]
 
 
 class FollowedSession(Session):
@@ -42,7 +61,7 @@ class FollowedSession(Session):
 
 
 class TransactionSession(AsyncSession):
-    """A session whose commit is never cut short, and tells if its outcome is unknown."""
+    """A session whose commit is never cut short, and raises if its outcome is unknown."""
 
     async def commit(self) -> None:
         """Commit. `database.transaction()` does it at the end of its block.
@@ -54,10 +73,12 @@ class TransactionSession(AsyncSession):
 
     async def finish(self) -> None:
         """Commit, in a task that is not cancelled."""
-        request: RequestContext | None = self.info.get(REQUEST)
+        follow_ups = FollowUps.of(self)
+        request = follow_ups.request
         for last in request.before_commit if request else ():
             await last(self)
-        await self.flush()
+        if self.new or self.dirty or self.deleted:
+            await self.flush()  # so that what the database refuses is no error of the COMMIT
         lost: Exception | None = None
         try:
             await super().commit()
@@ -71,11 +92,11 @@ class TransactionSession(AsyncSession):
             lost = FileNotFoundError(reason)
         if lost is not None:
             raise OutcomeUnknown from lost
-        self.info.setdefault(COMMITTED, []).extend(self.info.pop(FOLLOW_UPS, ()))
+        follow_ups.committed += follow_ups.take()
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run something that must not stop halfway. If the caller is cancelled meanwhile, it waits, and then goes on."""
+    """Run something that must not stop halfway. A caller that is cancelled waits for it, and then goes on."""
     task = asyncio.create_task(work)
     with CancelScope(shield=True):
         while not task.done():
@@ -87,16 +108,16 @@ async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
 def once_committed(session: AsyncSession, follow: Call, *, if_unknown: Call | None = None) -> None:
     """Call something once a transaction is committed, before the request is answered.
 
-    It is not called if the transaction, or the savepoint in which it was registered, is rolled back. If the process is
-    killed right after the commit, it is not called either.
+    It is not called if the transaction, or the savepoint in which it was registered, is rolled back, nor if the
+    process is killed right after the commit.
 
     Args:
         session: the session of `database.transaction()`.
-        follow: what to call. If it raises, the request is answered with `FollowUpFailed`.
-        if_unknown: what to call instead if the outcome of the commit is unknown. For what does no harm if nothing was
-            stored, such as forgetting a cached value.
+        follow: the call. If it raises, the request is answered with `FollowUpFailed`.
+        if_unknown: the call instead if the outcome of the commit is unknown. For something that does no harm if
+            nothing was stored, such as invalidating a cached value.
     """
-    session.info.setdefault(FOLLOW_UPS, []).append(FollowUp(follow, if_unknown))
+    FollowUps.of(session).pending.append(FollowUp(follow, if_unknown))
 
 
 def emit_once_committed(session: AsyncSession, happened: telemetry.BusinessEvent) -> None:
@@ -112,35 +133,32 @@ def emit_once_committed(session: AsyncSession, happened: telemetry.BusinessEvent
 
 
 async def follow(session: AsyncSession) -> None:
-    """Call all follow-ups of a committed transaction.
-
-    Raises:
-        FollowUpFailed: one of them failed. The others were called all the same.
-    """
-    committed = session.info.pop(COMMITTED, ())
-    failures = await _call_all([entry.call for entry in committed if isinstance(entry, FollowUp)])
+    """Call all follow-ups of a committed transaction. If one fails, the others are called all the same."""
+    follow_ups = FollowUps.of(session)
+    committed, follow_ups.committed = follow_ups.committed, []
+    failures = await _call_all([entry.call for entry in committed])
     for error in failures[1:]:
-        logger.error("what follows a commit failed", exc_info=error)
+        logger.error("a follow-up of a commit failed", exc_info=error)
     if failures:
         raise FollowUpFailed from failures[0]
 
 
 async def follow_unknown(session: AsyncSession) -> None:
-    """Call what is to be called if the outcome of the commit is unknown."""
-    registered = [entry for entry in session.info.pop(FOLLOW_UPS, ()) if isinstance(entry, FollowUp)]
-    skipped = sum(entry.if_unknown is None for entry in registered)
+    """Call the follow-ups for a commit whose outcome is unknown."""
+    entries = FollowUps.of(session).take()
+    skipped = sum(entry.if_unknown is None for entry in entries)
     if skipped:
         logger.error("the outcome of a commit is unknown: %d follow-ups were not called", skipped)
-    for error in await _call_all([entry.if_unknown for entry in registered if entry.if_unknown]):
-        logger.error("what follows a commit of unknown outcome failed", exc_info=error)
+    for error in await _call_all([entry.if_unknown for entry in entries if entry.if_unknown]):
+        logger.error("a follow-up of a commit of unknown outcome failed", exc_info=error)
 
 
-async def _call_all(calls: list[Call]) -> list[Exception]:
+async def _call_all(calls: Sequence[Call]) -> list[Exception]:
     failures: list[Exception] = []
     for call in calls:
         try:
             await call()
-        except Exception as error:  # noqa: BLE001  # told by the caller: it is no reason to leave the others out
+        except Exception as error:  # noqa: BLE001  # reported by the caller, once the others were called too
             failures.append(error)
     return failures
 
@@ -148,20 +166,12 @@ async def _call_all(calls: list[Call]) -> list[Exception]:
 @event.listens_for(FollowedSession, "after_transaction_create")
 def _begun(session: Session, transaction: SessionTransaction) -> None:
     if transaction.nested:
-        session.info.setdefault(FOLLOW_UPS, []).append(transaction)  # marks where the savepoint began
+        FollowUps.of(session).pending.append(transaction)
 
 
 @event.listens_for(FollowedSession, "after_soft_rollback")
 def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session.info.pop(FOLLOW_UPS, None)
+        FollowUps.of(session).pending.clear()
     else:
-        drop_since(session.info, transaction)
-
-
-def drop_since(info: dict[Any, Any], mark: object, *, mark_alone: bool = False) -> None:
-    """Drop the follow-ups that were registered since a savepoint began, or its mark alone if it was released."""
-    entries: list[Any] = info.get(FOLLOW_UPS, [])
-    if mark in entries:
-        start = len(entries) - 1 - entries[::-1].index(mark)
-        del entries[start : start + 1 if mark_alone else None]
+        FollowUps.of(session).drop_since(transaction)

@@ -1,42 +1,77 @@
-"""Endpoints: the place behind all dependencies where a request may have something around what it does."""
+"""The router of features. Its routes keep every digit of the numbers in a JSON body."""
 
-from collections.abc import Callable
-from functools import partial, wraps
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+import json
+from collections.abc import Callable, Coroutine
+from decimal import Decimal, InvalidOperation
+from math import isinf
+from types import SimpleNamespace
 from typing import Any
 
-from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 
-from app.core import context
-from app.core.http.decimals import ExactRoute
-
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing (RFC 9110, 9.2.1)."""
+OVERRIDES: Any = SimpleNamespace(dependency_overrides={})
+"""The `dependency_overrides` of the application, known to routers that exist before it."""
 
 
 class Router(APIRouter):
-    """A router whose endpoints of unsafe methods run within `RequestContext.around`, where there is one."""
+    """A router whose routes keep every digit of the numbers in JSON bodies."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"route_class": ExactRoute, **options})
-
-    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route, as APIRouter does."""
-        if not SAFE.issuperset(options.get("methods") or ("GET",)):
-            endpoint = _within(endpoint)
-        super().add_api_route(path, endpoint, **options)
+        super().__init__(**{"route_class": ExactRoute, "dependency_overrides_provider": OVERRIDES, **options})
 
 
-def _within(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    if isasyncgenfunction(endpoint) or isgeneratorfunction(endpoint):
-        return endpoint  # a stream: it has no one moment at which it is done
-    waiting = iscoroutinefunction(endpoint)
+class ExactRoute(APIRoute):
+    """A route that keeps every digit of the numbers in its JSON body, if its model has a `Decimal`.
 
-    @wraps(endpoint)
-    async def run(*args: Any, **kwargs: Any) -> Any:
-        request = context.current()
-        call = partial(endpoint if waiting else partial(run_in_threadpool, endpoint), *args, **kwargs)
-        return await (call() if request is None or request.around is None else request.around(call))
+    A float has 15 to 17 digits only. Source: https://fastapi.tiangolo.com/how-to/custom-request-and-route/.
+    """
 
-    return run
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, which reads the body in another way if its model has a `Decimal`."""
+        handler = super().get_route_handler()
+        model: Any = self.body_field.field_info.annotation if self.body_field else None
+        if not _has_decimal(TypeAdapter(model).core_schema):
+            return handler
+
+        async def handle(request: Request) -> Response:
+            return await handler(_ExactRequest(request.scope, request.receive))
+
+        return handle
+
+
+class _ExactRequest(Request):
+    async def json(self) -> Any:
+        return json.loads(await self.body(), parse_float=_number)
+
+
+class _Written(float):
+    """A number that no float holds. pydantic makes a `Decimal` from its text, which is as it was written."""
+
+    def __new__(cls, text: str) -> "_Written":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if len(text) < 17 and "e" not in text and "E" not in text:  # 15 digits at most: a float gives them back
+        return number
+    try:
+        exact = isinf(number) or Decimal(repr(number)) == Decimal(text)
+    except InvalidOperation:  # an exponent of 20 digits
+        exact = False
+    return number if exact else _Written(text)
+
+
+def _has_decimal(schema: object) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("type") == "decimal" or any(map(_has_decimal, schema.values()))
+    return isinstance(schema, list | tuple) and any(map(_has_decimal, schema))

@@ -1,4 +1,4 @@
-"""Starting and stopping: on SIGTERM the service first says that it is going, and only then stops listening."""
+"""Starting and stopping: on SIGTERM the service drains, and then stops listening."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class LifecycleSettings(Group):
-    """How the service stops."""
+    """The settings of a stop."""
 
     group: ClassVar[str] = "lifecycle"
     drain: float | None = Field(
@@ -27,7 +27,7 @@ class LifecycleSettings(Group):
 
 
 class Lifecycle:
-    """Where the service stands between its start and its end."""
+    """The state of the service between its start and its end."""
 
     def __init__(self, drain: float) -> None:
         self.drain = drain
@@ -36,7 +36,7 @@ class Lifecycle:
 
     @asynccontextmanager
     async def lifespan(self, _: State) -> AsyncIterator[State]:
-        """Ready once everything is open; on SIGTERM draining, and after the drain time the server's own shutdown."""
+        """Be ready once everything is open; on SIGTERM drain, and then let the server shut down."""
         previous = signal.getsignal(signal.SIGTERM)
         watched = threading.current_thread() is threading.main_thread() and callable(previous) and self.drain > 0
         if watched:
@@ -51,7 +51,7 @@ class Lifecycle:
                 signal.signal(signal.SIGTERM, previous)
 
     def _stop(self, loop: asyncio.AbstractEventLoop, previous: Any, number: int, frame: FrameType | None) -> None:
-        """The first signal starts the drain; a second one stops at once."""
+        """Start the drain at the first signal; stop at once at a second one."""
         if self.draining:
             previous(number, frame)
             return
@@ -64,5 +64,5 @@ class Lifecycle:
 
 
 def component(lifecycle: Lifecycle) -> Component:
-    """Opened last of all, so that nothing is ready before everything is open."""
+    """Return the component that opens last, so that the service is not ready before everything is open."""
     return Component(name="lifecycle", lifespan=lifecycle.lifespan)

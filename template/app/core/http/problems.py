@@ -1,9 +1,9 @@
-"""Every error as RFC 9457 `application/problem+json`: raised, refused, unmatched and unexpected alike."""
+"""Errors as RFC 9457 `application/problem+json`: those of the service, of FastAPI and of the database."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cache
 from http.client import responses as phrases
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from app.core import context, errors
-from app.core.database_errors import as_service_error
+from app.core.data.refusals import as_service_error
 from app.core.errors import PROBLEM, ServiceError
 from app.core.http import response_format
 
@@ -52,7 +52,7 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field."""
+    """An error of one field."""
 
     field: str
     message: str
@@ -60,7 +60,7 @@ class FieldError(BaseModel):
 
 
 class Problem(response_format.Failure):
-    """An error, as RFC 9457 has it; `correlation_id` finds it in the log."""
+    """An error response (RFC 9457); `correlation_id` finds it in the log."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -83,9 +83,9 @@ class InternalError(ServiceError):
 
 
 def body(error: ServiceError, path: str) -> bytes:
-    """The problem document of an error, and a note of its code for the access record."""
+    """Return the problem document of an error, and note its code for the access record."""
     request = context.current()
-    if request and not request.status:  # what was sent first is what the record tells
+    if request and not request.status:  # the record has the code of the first response
         request.code = error.code
     document = {
         "type": f"urn:problem-type:{error.code.replace('_', '-')}",
@@ -105,17 +105,17 @@ def body(error: ServiceError, path: str) -> bytes:
 
 
 def response(error: ServiceError, path: str) -> Response:
-    """An error as an answer."""
+    """Return the response for an error."""
     return Response(body(error, path), status_code=error.status, media_type=PROBLEM, headers=error.headers)
 
 
 def stored_in_part() -> errors.OutcomeUnknown:
-    """The answer if a request fails, or takes too long, after its first transaction has been committed."""
+    """Return the error of a request that fails, or takes too long, after its first transaction is committed."""
     return errors.OutcomeUnknown("a part of this may be stored, and the rest failed: read what is stored first")
 
 
 def install(app: FastAPI) -> None:
-    """Have every error of the application answered in the one format."""
+    """Answer every error of the application in this format."""
     app.exception_handler(ServiceError)(_service_error)
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(HTTPException)(_http_error)
@@ -127,7 +127,7 @@ async def _service_error(request: Request, error: ServiceError) -> Response:
     if error.status == 503 and (known := context.current()) and known.stored:
         away, error = error, stored_in_part()
         error.__cause__ = away
-    if error.status in {503, 504}:  # something is away, and a thousand requests a second say so: no traceback for each
+    if error.status in {503, 504}:  # a backend is unavailable, for a thousand requests a second: no traceback for each
         logger.warning("%s: %s%s", error.code, error.message, _cause(error))
     elif error.status >= 500:
         logger.warning("%s: %s", error.code, error.message, exc_info=error.__cause__)
@@ -135,7 +135,7 @@ async def _service_error(request: Request, error: ServiceError) -> Response:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of what it came from, in brackets."""
+    """Return the first line of the error that caused it, in brackets."""
     if error.__cause__ is None:
         return ""
     said, _, _ = str(error.__cause__).partition("\n")
@@ -150,22 +150,26 @@ async def _database_error(request: Request, error: SQLAlchemyError) -> Response:
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    raise error  # the outer wrapper answers: without a handler here the answer would be text/plain
+    raise error  # the request middleware answers: without this handler the answer would be text/plain
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     if not is_body_allowed_for_status_code(error.status_code):  # 204 and 304 are answers without a body, not errors
         return Response(status_code=error.status_code, headers=error.headers)
-    known = _BY_STATUS.get(error.status_code) or _of_status(error.status_code)
-    plain = error.detail == phrases.get(error.status_code)
+    phrase = phrases.get(error.status_code, "Error")
+    known = _BY_STATUS.get(error.status_code, ServiceError)
     headers = dict(error.headers or {})
     if known is errors.MethodNotAllowed:
         headers["Allow"] = _allowed(request)
-    return response(known(None if plain else str(error.detail), headers=headers), request.url.path)
+    problem = known(None if error.detail == phrase else str(error.detail), headers=headers)
+    if known is ServiceError:  # a status without a class of its own
+        code = "_".join(re.findall("[a-z]+", phrase.lower()))
+        vars(problem).update(status=error.status_code, title=phrase.capitalize(), code=code)
+    return response(problem, request.url.path)
 
 
 def _allowed(request: Request) -> str:
-    """The methods of a path (RFC 9110, 10.2.1): the router names those of the first route alone."""
+    """Return all methods of a path (RFC 9110, 10.2.1): the router names only those of the first route."""
     path = request.scope["path"]
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
@@ -174,24 +178,18 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(found))
 
 
-@cache
-def _of_status(status: int) -> type[ServiceError]:
-    """An error for a status that has no class of its own."""
-    return type(phrases.get(status, "Error").title().replace(" ", ""), (ServiceError,), {"status": status})
-
-
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     mistakes = error.errors()
     if any(mistake["type"] == "json_invalid" for mistake in mistakes):
         return response(errors.BadRequest("the body is not valid JSON", errors=_fields(mistakes)), request.url.path)
-    # FastAPI hands a body of another content type over as bytes: the complaint is then about the body as a whole.
+    # FastAPI passes a body of another content type on as bytes: the error is then about the body as a whole.
     if isinstance(error.body, bytes) and any(tuple(mistake["loc"]) == ("body",) for mistake in mistakes):
         return response(errors.UnsupportedMediaType(), request.url.path)
     return response(errors.ValidationFailed(errors=_fields(mistakes)), request.url.path)
 
 
 def _fields(mistakes: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Field by field, without the input: it may be a password."""
+    """Return the errors field by field, without the input: it may be a password."""
     found = []
     for mistake in list(mistakes)[:MOST_ERRORS]:
         kind = str(mistake["type"])

@@ -1,4 +1,4 @@
-"""What protects callers: response headers, CORS and the names that the service answers to."""
+"""The protection of clients: response headers, CORS and trusted host names."""
 
 import re
 from base64 import b64encode
@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -18,7 +18,7 @@ from app.core.settings import CommaSeparated, Group
 
 HeaderList = list[tuple[bytes, bytes]]
 PROBES = frozenset({"/health/live", "/health/ready", "/health/startup"})
-"""Answered by any name: clusters and load balancers ask an instance by its address."""
+"""Answered under any host name: clusters and load balancers ask an instance by its address."""
 EXPOSED = [
     "X-Correlation-ID",
     "ETag",
@@ -34,11 +34,11 @@ EXPOSED = [
     "WWW-Authenticate",
     "Content-Disposition",
 ]
-"""What scripts in browsers may read of an answer, beside the headers that they always may."""
+"""Response headers that scripts in browsers may read."""
 
 
 class HttpSettings(Group):
-    """What is taken from callers, and what they are told."""
+    """The limits, timeouts and security headers of HTTP."""
 
     group: ClassVar[str] = "http"
     body_limit: int = Field(1_048_576, ge=0, description="The largest body in bytes; a route may allow more.")
@@ -64,7 +64,7 @@ class HttpSettings(Group):
 def headers(
     settings: HttpSettings, *, content_security_policy: str = "default-src 'none'; frame-ancestors 'none'"
 ) -> HeaderList:
-    """The headers of every response, encoded once (https://owasp.org/www-project-secure-headers/)."""
+    """Return the security headers of every response (https://owasp.org/www-project-secure-headers/)."""
     named = {
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
@@ -79,7 +79,7 @@ def headers(
 
 
 def policy_for_page(html: str) -> str:
-    """The policy under which a page runs just what it names, its inline scripts by their hash."""
+    """Return a policy that allows a page only what it names, and its inline scripts by their hash."""
     origins = " ".join(sorted(set(re.findall(r'(?:src|href)="(https://[^/"]+)', html))))
     inline = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in inline)
@@ -90,10 +90,10 @@ def policy_for_page(html: str) -> str:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, with its refusals in the one format of errors."""
+    """Starlette's middleware, with its refusals in the format of every other error."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a browser that asks whether it may ask."""
+        """Answer the question of a browser, if it may send a request."""
         answer = super().preflight_response(request_headers)
         request = context.current()
         if answer.status_code < 400 or request is None:
@@ -103,7 +103,7 @@ class Cors(CORSMiddleware):
 
 
 def with_cors(app: ASGIApp, settings: HttpSettings) -> ASGIApp:
-    """The application with CORS. Only requests with an `Origin` are sent through it."""
+    """Return the application with CORS, if the settings name origins."""
     if not settings.cors_origins:
         return app
     return Cors(
@@ -116,17 +116,7 @@ def with_cors(app: ASGIApp, settings: HttpSettings) -> ASGIApp:
     )
 
 
-def cors_headers(app: ASGIApp, origin: bytes | None) -> HeaderList:
-    """The headers of CORS for an answer that does not come from the application; `app`: what `with_cors` gave."""
-    if origin is None or not isinstance(app, CORSMiddleware):
-        return []
-    headers = MutableHeaders(app.simple_headers)
-    if not app.allow_all_origins and app.is_allowed_origin(origin.decode("latin-1")):
-        app.allow_explicit_origin(headers, origin.decode("latin-1"))
-    return headers.raw
-
-
-def answers_to(host: bytes, trusted: tuple[str, ...]) -> bool:
-    """Whether the `Host` header, port aside, is one of the trusted names, which are in lower case."""
+def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
+    """Return true if the `Host` header, without its port, is one of the trusted names, which are in lower case."""
     name = re.sub(rb":\d+$", b"", host).decode("latin-1").lower()
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)

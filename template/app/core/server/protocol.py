@@ -1,10 +1,9 @@
-"""One connection, as uvicorn serves it: it lets go of clients that are too slow, and answers with problems."""
+"""One connection of uvicorn, within bounds: time, bytes of headers, and requests that wait for their turn."""
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,173 +16,145 @@ from app.core.http import problems
 from app.core.http.security import HttpSettings
 
 logger = logging.getLogger(__name__)
-LINGER = 2.0
-"""Seconds for which the rest of a body is read and thrown away after an answer that did not wait for it."""
-HEADERS = 65_536
-"""The most bytes of headers that are read, give or take a piece."""
 PIECE = 16_384
-LAST_CALL = 0.5
-"""Seconds in which a connection may bring one more request when the service stops: it can be on its way already."""
+"""Bytes that are parsed at once: the next two bounds hold give or take a piece."""
+MOST_HEADER_BYTES = 65_536
+"""For the headers of a request, and for the trailers of a chunked body."""
+MOST_WAITING = 16
+"""Requests that a client may send ahead of their answers."""
+LINGER = 2.0
+"""Seconds to read and discard what a client still sends after its answer: closing at once would lose the answer."""
 
 
-class PromptProtocol(HttpToolsProtocol):
-    """HTTP/1.1 in which headers arrive in time and answers are taken in time (uvicorn alone waits for ever)."""
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with the bounds that uvicorn alone does not have."""
 
-    _headers_due: asyncio.TimerHandle | None = None
+    _late: asyncio.TimerHandle | None = None
+    """Refuses a request whose headers do not arrive in time."""
     _stalled: asyncio.TimerHandle | None = None
-    _unread: socket.socket | None = None
-    _last_call = False
-    _incomplete: object = None
-    """The scope of a request whose headers are not complete, and how many bytes of them there are."""
-    _begun = 0
+    """Cuts a client that takes nothing of its answer."""
+    _discarding: asyncio.TimerHandle | None = None
+    """Closes a connection whose client still sends a body that is already answered."""
+    _counted = 0
+    """Bytes of headers or trailers so far."""
+    _refused = False
 
     @property
     def limits(self) -> HttpSettings:
         """The settings of the service behind this connection."""
-        found = self.app_state.get("http")
-        return found if isinstance(found, HttpSettings) else HttpSettings()
+        return self.app_state.get("http") or HttpSettings()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Give a new connection the time for its first request."""
         super().connection_made(transport)
         self._expect_headers()
-        if getattr(self.server_state, "stopping", False):
-            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
-        """Give headers their time. Most arrive at once: a timer for those too takes 4 % of a small request."""
-        if len(data) > PIECE:
-            for start in range(0, len(data), PIECE):
-                if not self.transport.is_closing():
-                    self.data_received(data[start : start + PIECE])
-            return
-        super().data_received(data)
-        if not self.scope or "method" not in self.scope:  # uvicorn sets it when the headers are complete
+        """Parse what has arrived, piece by piece."""
+        for start in range(0, len(data), PIECE):
+            if not self._refused and not self.transport.is_closing():
+                self._parse(data[start : start + PIECE])
+
+    def _parse(self, piece: bytes) -> None:
+        self._counted += len(piece)
+        super().data_received(piece)
+        if self._counted > MOST_HEADER_BYTES:
+            self._refuse(HeadersTooLarge())
+        elif len(self.pipeline) > MOST_WAITING:
+            self._cut(f"sent more than {MOST_WAITING} requests ahead of their answers")
+        elif not self.scope or "method" not in self.scope:  # uvicorn sets it when the headers are complete
             self._expect_headers()
-            if self._incomplete is not self.scope:  # another request, or the first piece of the first one
-                self._incomplete, self._begun = self.scope, 0
-            self._begun += len(data)
-            if self._begun > HEADERS:
-                self._refuse(HeadersTooLarge())
-        elif self._headers_due is not None:
-            self._headers_due = _disarmed(self._headers_due)
-        if self._last_call and self.cycle is not None:
-            self.cycle.keep_alive = False
-
-    def shutdown(self) -> None:
-        """Answer what is under way, or one more request, and close."""
-        self._last_call = True
-        if self._idle:
-            self.loop.call_later(LAST_CALL, self._close_if_idle)
         else:
-            super().shutdown()
+            self._late = _cancelled(self._late)
 
-    def pause_writing(self) -> None:
-        """The client takes less than it is sent: give it its time."""
-        super().pause_writing()
-        if self._stalled is None:
-            self._stalled = self.loop.call_later(self.limits.stall_timeout, self._cut)
+    def on_body(self, body: bytes) -> None:
+        """Count trailers from the last part of the body on."""
+        self._counted = 0
+        super().on_body(body)
 
-    def resume_writing(self) -> None:
-        """It goes on."""
-        self._stalled = _disarmed(self._stalled)
-        super().resume_writing()
+    def on_message_complete(self) -> None:
+        """Count the headers of the next request from here on."""
+        self._counted = 0
+        super().on_message_complete()
+        self.cycle.more_body = False  # uvicorn leaves it where the answer came first
+        if self._discarding is not None:
+            self._discarding = _cancelled(self._discarding)
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
-        """Keep a connection that is closed while its client still sends: the kernel would take the answer back.
-
-        RFC 9112, section 9.6.
-        """
+        """Let a client that still sends its body read the answer (RFC 9112, section 9.6)."""
         super().on_response_complete()
-        if self.cycle.more_body and self.transport.is_closing():
-            self._keep()
+        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
+            self._discarding = self.loop.call_later(LINGER, self.transport.close)
+
+    def pause_writing(self) -> None:
+        """Limit the time in which the client may take nothing."""
+        super().pause_writing()
+        if self._stalled is None:
+            seconds = self.limits.stall_timeout
+            self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
+
+    def resume_writing(self) -> None:
+        """The client takes its answer."""
+        self._stalled = _cancelled(self._stalled)
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is waited for any more."""
-        self._headers_due = _disarmed(self._headers_due)
-        self._stalled = _disarmed(self._stalled)
+        """Stop all timers."""
+        for timer in (self._late, self._stalled, self._discarding):
+            _cancelled(timer)
         super().connection_lost(exc)
-        if self._unread is not None:
-            _linger(self.loop, self._unread)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP at all in the format of every other error."""
+        """Answer malformed HTTP in the format of every other error."""
         del msg
         self._refuse(BadRequest("this is not valid HTTP"))
 
-    @property
-    def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
-    def _close_if_idle(self) -> None:
-        if self._idle:
-            super().shutdown()
-
     def _expect_headers(self) -> None:
-        if self._headers_due is None:
-            self._headers_due = self.loop.call_later(self.limits.header_timeout, self._let_go)
+        if self._late is None:
+            seconds = self.limits.header_timeout
+            late = RequestTimedOut(f"the headers did not arrive within {seconds:g} seconds")
+            self._late = self.loop.call_later(seconds, self._refuse, late)
 
-    def _let_go(self) -> None:
-        self._refuse(RequestTimedOut(f"the headers did not arrive within {self.limits.header_timeout:g} seconds"))
-
-    def _cut(self) -> None:
-        logger.warning("cut a connection whose client took nothing for %s seconds", self.limits.stall_timeout)
+    def _cut(self, reason: str) -> None:
+        logger.warning("cut a connection whose client %s", reason)
         self.transport.abort()  # close() would wait for the client to take the rest
 
-    def _keep(self) -> None:
-        with suppress(OSError):  # no descriptors are left: then the answer may be lost
-            self._unread = self.transport.get_extra_info("socket").dup()
-
     def _refuse(self, error: ServiceError) -> None:
-        if self.transport.is_closing():
-            return
-        if not self._idle and not self.cycle.more_body:  # the answer to a request before it is on its way
-            self.flow.pause_reading()
-            self.cycle.keep_alive = False
-        else:
-            self._keep()
+        """Take no more of this connection, and answer where that is possible."""
+        self._refused = True
+        cycle = self.cycle
+        if cycle is None or (cycle.response_complete and not cycle.more_body):
             copy_context().run(self._answer, error)  # the server's own context serves other connections too
+        elif not cycle.more_body:  # the requests before it keep their answers
+            self.flow.pause_reading()
+            cycle.keep_alive = False
+        elif not cycle.response_started:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            copy_context().run(self._answer, error)
+        else:
+            self.transport.close()
 
     def _answer(self, error: ServiceError) -> None:
         request = RequestContext()
         request.identify(None, None)
         context.enter(request)
-        logger.warning("refused what %s sent: %s", self.client[0] if self.client else "somebody", error.message)
+        logger.warning("refused a request from %s: %s", self.client[0] if self.client else "unknown", error.message)
         body = problems.body(error, "/")
         head = (
             f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
             f"x-correlation-id: {request.correlation_id}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
-
-
-def _linger(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
-    """Say that nothing more comes, and throw away what does, until the client ends too or its time is over."""
-
-    def end() -> None:
-        timer.cancel()
-        loop.remove_reader(connection)
-        connection.close()
-
-    def discard() -> None:
-        try:
-            if not connection.recv(1 << 18):
-                end()
-        except BlockingIOError:
-            return
-        except OSError:
-            end()
-
-    timer = loop.call_later(LINGER, end)
-    connection.setblocking(False)
-    with suppress(OSError):  # it is gone already, which the first read tells as well
-        connection.shutdown(socket.SHUT_WR)
-    loop.add_reader(connection, discard)
+        self.transport.write_eof()
+        self._discarding = self.loop.call_later(LINGER, self.transport.close)
 
 
 def component(settings: HttpSettings) -> Component:
-    """Hands the limits to each connection: the server knows the state of the service, and not its settings."""
+    """Hand the limits to each connection: the server knows the state of the service, and not its settings."""
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
@@ -192,7 +163,7 @@ def component(settings: HttpSettings) -> Component:
     return Component(name="http", lifespan=lifespan)
 
 
-def _disarmed(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
     if timer is not None:
         timer.cancel()
     return None

@@ -1,10 +1,8 @@
 """The HTTP server: uvicorn with our settings."""
 
 import os
-import signal
 import socket
 import sys
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -12,16 +10,17 @@ from typing import Any, ClassVar
 import uvicorn
 from pydantic import Field
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess, multiprocess
+from uvicorn.supervisors import Multiprocess
 
 from app.core.errors import ConfigurationInvalid
-from app.core.server.protocol import PromptProtocol
-from app.core.server.stopping import Server
+from app.core.server.protocol import BoundedProtocol
 from app.core.settings import CommaSeparated, Group
+
+APP = "app.main:create_app"
 
 
 class ServerSettings(Group):
-    """Where the service listens, and whose word on the client's address it takes."""
+    """The settings of the server: where it listens, and which proxies it trusts."""
 
     group: ClassVar[str] = "server"
     host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 in a container.")
@@ -36,10 +35,10 @@ class ServerSettings(Group):
 
 
 def run(settings: ServerSettings, *, reload: bool) -> None:
-    """Serve until told to stop.
+    """Serve until told to stop. Exit with 3 if the service cannot start.
 
     Raises:
-        ConfigurationInvalid: the address is in use, or none of this machine.
+        ConfigurationInvalid: the address is in use, or not one of this machine.
     """
     _try_to_bind(settings)
     options: dict[str, Any] = {
@@ -49,7 +48,7 @@ def run(settings: ServerSettings, *, reload: bool) -> None:
         "workers": settings.workers,
         "reload": reload,
         "reload_dirs": ["app"] if reload else None,
-        "http": PromptProtocol,
+        "http": BoundedProtocol,
         "ws": "none",
         "log_config": None,
         "access_log": False,
@@ -58,66 +57,21 @@ def run(settings: ServerSettings, *, reload: bool) -> None:
         "forwarded_allow_ips": list(settings.trusted_proxies),
         "timeout_keep_alive": settings.keep_alive,
         "timeout_graceful_shutdown": settings.shutdown_timeout,
-        # A worker that imports the service on a busy machine is not hung: after 5 seconds it was killed, for ever.
-        "timeout_worker_healthcheck": 30,
+        "timeout_worker_healthcheck": 30,  # 5 by default: a worker that starts on a busy machine would be killed
     }
-    if reload:
-        uvicorn.run("app.main:create_app", **options)
-    elif settings.workers == 1:
-        Server(uvicorn.Config("app.main:create_app", **options)).run_alone()
-    else:
-        with _made_for_workers(settings) as shared:
-            os.environ["SERVER__SHARED"] = shared  # the workers are processes of their own, and read settings anew
-            config = uvicorn.Config("app.main:create_app", **options)
-            workers = Workers(config, sockets=[config.bind_socket()])
-            workers.run()
-        workers.end()
+    if reload or settings.workers == 1:
+        uvicorn.run(APP, **options)
+        return
+    with _folder_for_workers(settings) as shared:
+        os.environ["SERVER__SHARED"] = shared  # the workers are processes of their own, and read settings anew
+        config = uvicorn.Config(APP, **options)
+        workers = Multiprocess(config, sockets=[config.bind_socket()])
+        workers.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
+        sys.exit(STARTUP_FAILURE)  # uvicorn.run() would exit with 0, and nothing would start the service again
 
 
-class Worker(multiprocess.Process):
-    """One of several processes."""
-
-    @cached_property
-    def server(self) -> uvicorn.Server:
-        """Ours, in place of uvicorn's."""
-        return Server(self.config)
-
-
-multiprocess.Process = Worker  # type: ignore[misc]  # the supervisor names its class in four places, and takes none
-
-
-class Workers(Multiprocess):
-    """Several processes behind one socket, which end with the status that one alone has; uvicorn's end with 0."""
-
-    terminated = False
-
-    def terminate_all(self) -> None:
-        """Leave the socket to the workers: the last of them that stops listening closes it."""
-        for opened in self.sockets:
-            opened.close()
-        super().terminate_all()
-
-    def handle_term(self) -> None:
-        """Stop because of SIGTERM."""
-        self.terminated = True
-        super().handle_term()
-
-    def keep_subprocess_alive(self) -> None:
-        """See at once that a worker has ended, not when it has missed a health check: its pipe closes with it."""
-        for worker in self.processes:
-            worker.child_conn.close()  # ours; the worker has its own
-        super().keep_subprocess_alive()
-
-    def end(self) -> None:
-        """Exit with 3 where a worker could not start, and by the signal that stopped them."""
-        if any(worker.exitcode == STARTUP_FAILURE for worker in self.processes):
-            sys.exit(STARTUP_FAILURE)
-        if self.terminated:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGTERM)
-
-
-def _made_for_workers(settings: ServerSettings) -> TemporaryDirectory[str]:
+def _folder_for_workers(settings: ServerSettings) -> TemporaryDirectory[str]:
     try:
         return TemporaryDirectory(prefix="workers-", dir=settings.shared, ignore_cleanup_errors=True)
     except OSError as error:

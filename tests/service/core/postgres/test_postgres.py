@@ -25,17 +25,17 @@ POOL = {"pool_size": 1, "pool_overflow": 0}
 
 
 @router.get("/{seconds}")
-async def read_slowly(seconds: float, database: DatabaseDep, patience: float | None = None) -> str:
+async def read_slowly(seconds: float, database: DatabaseDep, timeout: float | None = None) -> str:
     """Reads slowly, and says what limit is in force."""
-    async with database.read(patience=patience) as connection:
+    async with database.read(timeout=timeout) as connection:
         await connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
         return str(await connection.scalar(text("SHOW statement_timeout")))
 
 
 @router.post("/{seconds}")
-async def write_slowly(seconds: float, database: DatabaseDep, patience: float | None = None) -> str:
+async def write_slowly(seconds: float, database: DatabaseDep, timeout: float | None = None) -> str:
     """Writes slowly, and says what limit is in force."""
-    async with database.transaction(patience=patience) as session:
+    async with database.transaction(timeout=timeout) as session:
         await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
         return str(await session.scalar(text("SHOW statement_timeout")))
 
@@ -57,8 +57,10 @@ async def test_a_statement_that_takes_too_long_is_503_within_three_seconds(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_route_may_be_patient_and_the_next_one_is_not(client: httpx2.AsyncClient, method: str) -> None:
-    assert (await client.request(method, "/sleep/2", params={"patience": 9})).json() == "9s"
+async def test_a_route_may_ask_for_more_time_and_the_next_one_has_the_usual(
+    client: httpx2.AsyncClient, method: str
+) -> None:
+    assert (await client.request(method, "/sleep/2", params={"timeout": 9})).json() == "9s"
     assert (await client.request(method, "/sleep/0")).json() == "1500ms"
     assert (await client.request(method, "/sleep/60")).status_code == 503
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import aiosqlite
 import anyio
 import anyio.lowlevel
 import httpx2
@@ -126,6 +127,28 @@ def test_a_key_that_sqlite_does_not_number_is_left_alone(columns: list[Column[in
     table = Table("some", MetaData(), *columns)
     Table("test_shelves", table.metadata, Column("id", Integer, primary_key=True))
     assert "AUTOINCREMENT" not in str(CreateTable(table).compile(dialect=sqlite.dialect()))
+
+
+async def test_a_write_takes_one_hop_for_each_statement(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await start(extra=[things.component(router)])
+    await client.post("/things/count")  # opens the connection
+    hops, run = [], aiosqlite.Connection._execute
+
+    async def counted(connection: aiosqlite.Connection, call: Callable[..., object], *arguments: object) -> object:
+        hops.append(call)
+        return await run(connection, call, *arguments)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    assert (await client.post("/things/count")).status_code == 200
+    assert len(hops) == 4  # BEGIN, SELECT, UPDATE, COMMIT
+
+
+async def test_a_stream_has_every_row_once(engine: AsyncEngine) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) SELECT i FROM n"
+    async with engine.connect() as connection:
+        rows = await connection.stream(text(numbers))
+        assert (await rows.fetchone(), len(await rows.fetchmany(10))) == ((1,), 10)
+        assert [row.i async for row in rows] == list(range(12, 2501))
 
 
 async def test_a_write_takes_the_lock_at_its_beginning_and_a_read_takes_none(

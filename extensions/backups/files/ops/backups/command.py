@@ -19,7 +19,7 @@ from ops.backups.metrics import Metrics
 from ops.backups.sealing import new_key
 from ops.backups.settings import BackupsSettings
 
-GROUPS: list[type[Group]] = [ServiceSettings, DatabaseSettings, BackupsSettings]
+SETTINGS: list[type[Group]] = [ServiceSettings, DatabaseSettings, BackupsSettings]
 """What this reads. The other settings of the service need not be there."""
 
 
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = None
     began = time.monotonic()
     try:
-        run = Run(asked, load(GROUPS))
+        run = Run(asked, load(SETTINGS))
         getattr(run, asked.command)()
         status = 0
     except ConfigurationInvalid as error:

@@ -4,9 +4,9 @@ from app.core.component import Component
 from app.core.settings import Group, Settings
 from app.features import orders
 
-GROUPS: list[type[Group]] = []
+SETTINGS: list[type[Group]] = []
 
 
 def components(_: Settings) -> list[Component]:
-    """What each slice adds to the service. The last one's routes are matched first."""
+    """Return each slice. The routes of the last one are matched first."""
     return [orders.component()]

@@ -1,4 +1,4 @@
-"""`python -m app.extensions.api_keys CLIENT`: make a key, show it once, and print the line that the service stores."""
+"""`python -m app.extensions.api_keys CLIENT`: create a key, show it once, and print its stored form."""
 
 import argparse
 import sys
@@ -10,10 +10,10 @@ from app.extensions.api_keys.keyring import make
 
 
 def main() -> int:
-    """Read the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m app.extensions.api_keys", description="Make a key for a client.")
     parser.add_argument("client", help="whose key it is, for example billing")
-    parser.add_argument("--scope", action="append", default=[], help="what it opens; may be given several times")
+    parser.add_argument("--scope", action="append", default=[], help="a scope of the key; may be given several times")
     parser.add_argument("--days", type=days_from_now, metavar="DAYS", help="days until it expires; without it, never")
     arguments = parser.parse_args()
     try:
@@ -29,14 +29,14 @@ def main() -> int:
 
 
 def days_from_now(text: str) -> datetime:
-    """The moment at which a key expires that is good for so many days."""
+    """Return the time after this number of days."""
     now = datetime.now(UTC).replace(microsecond=0)
     try:
         expires = now + timedelta(days=int(text))
     except (ValueError, OverflowError):
         expires = now
     if expires <= now:
-        raise argparse.ArgumentTypeError(f"{text} is no number of days from now on")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days from 1")
     return expires
 
 

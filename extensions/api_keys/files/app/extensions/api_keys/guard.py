@@ -1,5 +1,6 @@
-"""The guard of routes: `ApiKey` gives the caller, `require("notes:write")` asks for more."""
+"""The guard of routes: `ApiKey` is the caller, `require_scopes("notes:write")` requires scopes."""
 
+import warnings
 from typing import Annotated, Any
 
 from fastapi import Request, Security
@@ -25,23 +26,18 @@ class ApiKeyInvalid(AuthenticationFailed):
 class ApiKeyInsufficient(PermissionDenied):
     """The key lacks the scope."""
 
-    message = "this key does not open this"
+    message = "this key lacks a scope"
 
 
 class KeyHeader(SecurityBase):
-    """The dependency behind both: one, since each further one costs 9 µs a request."""
+    """The one dependency behind both: each further one costs 9 µs a request."""
 
     def __init__(self) -> None:
         self.model = APIKey.model_validate({"in": "header", "name": HEADER, "description": "A key of a client."})
         self.scheme_name = "ApiKey"
 
     async def __call__(self, request: Request, wanted: SecurityScopes) -> StoredKey:
-        """The key that the request came with; its client is who the request comes from.
-
-        Raises:
-            ApiKeyInvalid: there is none, or it opens nothing.
-            ApiKeyInsufficient: it lacks a scope.
-        """
+        """Return the key of the request, and make its client the principal of the request."""
         keyring: Keyring = request.state.api_keys
         try:
             key = keyring.find(request.headers.get(HEADER, ""))
@@ -60,9 +56,17 @@ class KeyHeader(SecurityBase):
 _header = KeyHeader()
 
 ApiKey = Annotated[StoredKey, Security(_header)]
-"""Whose key the request came with: `async def read(key: ApiKey)`."""
+"""The key of the caller: `async def read(key: ApiKey)`."""
+
+
+def require_scopes(*scopes: str) -> Any:
+    """Require a key with all of these scopes: `dependencies=[require_scopes("notes:write")]` of a route or router."""
+    return Security(_header, scopes=scopes)
 
 
 def require(*scopes: str) -> Any:
-    """A key with all of these scopes: `dependencies=[require("notes:write")]` of a route or a router."""
-    return Security(_header, scopes=scopes)
+    """Do the same under the name of releases up to 0.3, which works until 0.6."""
+    warnings.warn(
+        "app.extensions.api_keys.require is now require_scopes: change the name", DeprecationWarning, stacklevel=2
+    )
+    return require_scopes(*scopes)

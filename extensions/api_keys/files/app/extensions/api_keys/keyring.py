@@ -1,4 +1,4 @@
-"""Keys: made once and shown once; of what is stored, none can be made again."""
+"""Keys: created and shown once. The stored form does not reveal them."""
 
 import secrets
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from hmac import compare_digest
 
 from app.extensions.api_keys.settings import StoredKey
 
-_NOBODYS = secrets.token_bytes(32)
-"""What an unknown id is compared with: it takes as long as a known one."""
+_NO_KEY = secrets.token_bytes(32)
+"""The digest for unknown ids, so that these take as long as known ones."""
 
 
 class KeyRefused(Exception):
-    """The key opens nothing. `reason` and `client` are for the log: the caller is told neither."""
+    """The key is refused. `reason` and `client` are for the log only."""
 
     def __init__(self, reason: str, client: str = "") -> None:
         super().__init__(reason)
@@ -22,18 +22,14 @@ class KeyRefused(Exception):
 
 
 class Keyring:
-    """The keys that the service knows, by the part of them that is no secret."""
+    """The keys of the service by their public part."""
 
     def __init__(self, keys: Iterable[StoredKey]) -> None:
         self._known = {key.id: (key, bytes.fromhex(key.sha256)) for key in keys}
 
     def find(self, given: str) -> StoredKey:
-        """The stored key that belongs to what a caller sent, in a time that tells nothing of which part was wrong.
-
-        Raises:
-            KeyRefused: there is none, it is another one, or its time is over.
-        """
-        key, digest = self._known.get(given.partition(".")[0], (None, _NOBODYS))
+        """Return the stored form of a key in constant time, or raise `KeyRefused`."""
+        key, digest = self._known.get(given.partition(".")[0], (None, _NO_KEY))
         right = compare_digest(sha256(given.encode()).digest(), digest)
         if key is None:
             raise KeyRefused("unknown")
@@ -45,10 +41,7 @@ class Keyring:
 
 
 def make(client: str, scopes: Iterable[str] = (), expires: datetime | None = None) -> tuple[str, StoredKey]:
-    """A new key, and what the service stores of it.
-
-    Its secret part has 256 random bits, so nobody finds it by trying: a slow hash, made for passwords, would only cost.
-    """
+    """Return a new key and its stored form. The key has 256 random bits, so a fast hash is enough."""
     identifier = f"ak_{secrets.token_hex(6)}"
     key = f"{identifier}.{secrets.token_urlsafe(32)}"
     digest = sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The settings of API keys: who has one, and what it opens."""
+"""The settings of API keys."""
 
 import json
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")]
 
 
 class StoredKey(BaseModel):
-    """What the service knows of a key: everything but the key."""
+    """The stored form of a key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -25,12 +25,12 @@ class StoredKey(BaseModel):
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """Return true if the key has expired."""
         return self.expires is not None and self.expires <= datetime.now(UTC)
 
 
 def _read(text: object) -> object:
-    """The entries of a JSON list, or of one JSON object a line."""
+    """Return the entries of a JSON list, or of one JSON object a line."""
     if not isinstance(text, str):
         return text
     try:
@@ -59,7 +59,7 @@ def _each_once(keys: tuple[StoredKey, ...]) -> tuple[StoredKey, ...]:
 
 
 class ApiKeysSettings(Group):
-    """The keys that open this service."""
+    """The keys of clients."""
 
     group: ClassVar[str] = "api_keys"
     keys: Annotated[tuple[StoredKey, ...], BeforeValidator(_read), AfterValidator(_each_once)] = Field(

@@ -1,4 +1,4 @@
-"""The audit trail: business and security events, in a file that shows when somebody has changed it."""
+"""The tamper-evident audit log: business and security events in a file that shows any change."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -11,10 +11,9 @@ from app.core.component import Check, Component, State
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
 from app.core.telemetry import BusinessEvent, SecurityEvent, listening
-from app.extensions.audit import records
-from app.extensions.audit.chain import Chain
+from app.extensions.audit.chain import Chain, record_of
 from app.extensions.audit.settings import AuditSettings
-from app.extensions.audit.writer import Writer
+from app.extensions.audit.writer import AuditWriter
 
 __all__ = ["AuditSettings", "component"]
 
@@ -22,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 
 def component(settings: Settings) -> Component:
-    """Listens to events while the service is open, and writes the last ones before it ends."""
+    """Record events while the service is open, and write the last ones before it ends."""
     mine = settings.of(AuditSettings)
-    writer = Writer(Chain(mine.path, mine.sealing_key), flush_interval=mine.flush_interval, backlog=mine.backlog)
+    writer = AuditWriter(Chain(mine.path, mine.sealing_key), flush_interval=mine.flush_interval, backlog=mine.backlog)
 
     def listen(event: BusinessEvent | SecurityEvent) -> None:
         if event.name not in mine.leave_out:
-            writer.put(records.of(event))
+            writer.put(record_of(event))
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
@@ -49,7 +48,7 @@ def component(settings: Settings) -> Component:
     return Component(name="audit", lifespan=lifespan, checks=[check])
 
 
-def _prepare(writer: Writer, settings: AuditSettings) -> None:
+def _prepare(writer: AuditWriter, settings: AuditSettings) -> None:
     try:
         settings.path.parent.mkdir(parents=True, exist_ok=True)
         writer.open()
@@ -58,5 +57,5 @@ def _prepare(writer: Writer, settings: AuditSettings) -> None:
             f"AUDIT__PATH: cannot write to {settings.path} ({error.strerror}): name another file"
         ) from error
     if settings.key is None:
-        logger.warning("AUDIT__KEY is not set: whoever can write to the trail can make a whole new one")
+        logger.warning("AUDIT__KEY is not set: anyone who can write to the audit log can forge all records")
     logger.info("audit trail opened", extra={"head": str(writer.head)})

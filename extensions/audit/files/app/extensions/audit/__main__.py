@@ -1,36 +1,80 @@
-"""`python -m app.extensions.audit verify`: say whether the trail is what was written."""
+"""`python -m app.extensions.audit verify`: verify the records."""
 
 import argparse
+import fcntl
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import load
-from app.extensions.audit.records import START, Head
+from app.extensions.audit.chain import START, Chain, Head, opened, read_head
 from app.extensions.audit.settings import AuditSettings
-from app.extensions.audit.verify import Tampered, verify
+
+
+class Tampered(Exception):
+    """The chain was changed."""
+
+
+def verify(files: Sequence[Path], key: bytes, *, after: Head = START, known: Sequence[Head] = ()) -> Head:
+    """Read files, the oldest first, and return the end of their chain.
+
+    `after` is the end of the chain before these files; `known` are ends that were stored elsewhere and have to be in
+    the files.
+
+    Raises:
+        Tampered: a record was changed, removed, added or moved.
+        OSError: a file cannot be read.
+    """
+    head, missing = after, {*known, *_noted(files[-1])} - {START, after}
+    for file in files:
+        for place, line in _lines(file):
+            try:
+                found, previous = opened(line, key)
+            except (ValueError, LookupError) as error:
+                raise Tampered(f"{place}: this is no record that was written ({error})") from error
+            if (found.number, previous) != (head.number + 1, head.seal):
+                hint = ": give the files before this one, or --after" if head == START else ""
+                raise Tampered(f"{place}: record {found.number} does not follow record {head.number}{hint}")
+            head = found
+            missing.discard(head)
+    if missing:
+        raise Tampered(f"the chain ends with record {head.number} and does not have {', '.join(map(str, missing))}")
+    return head
+
+
+def _noted(file: Path) -> list[Head]:
+    """Return the end in the head file, if there is one."""
+    try:
+        with Chain(file, b"").beside.open("rb") as beside:
+            fcntl.flock(beside, fcntl.LOCK_SH)
+            return [read_head(beside.fileno())]
+    except FileNotFoundError:
+        return []
+
+
+def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield each line with its place, without an unfinished last one."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):
+                yield f"{file}:{number}", line
 
 
 def main() -> int:
-    """Read the command line.
-
-    Returns:
-        0 where every record is there as it was written, 1 where not, 2 where that cannot be found out.
-    """
-    parser = argparse.ArgumentParser(prog="python -m app.extensions.audit", description="The audit trail.")
+    """Run the command line. Exit status: 0 for an unchanged chain, 1 for a changed one, 2 if it cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m app.extensions.audit", description="The audit log.")
     commands = parser.add_subparsers(dest="command", required=True)
-    verifier = commands.add_parser("verify", help="read the trail, and say whether it is what was written")
-    verifier.add_argument(
-        "files", nargs="*", type=Path, help="the oldest first; without any, the one that is written to"
-    )
-    verifier.add_argument("--after", type=head, default=START, metavar="HEAD", help="how the files before these ended")
+    verifier = commands.add_parser("verify", help="verify the records")
+    verifier.add_argument("files", nargs="*", type=Path, help="the oldest first; default: the current file")
+    verifier.add_argument("--after", type=head, default=START, metavar="HEAD", help="the end of the files before these")
     verifier.add_argument(
         "--known",
         type=head,
         action="append",
         default=[],
         metavar="HEAD",
-        help="an end that was noted earlier, elsewhere",
+        help="an end that was stored elsewhere",
     )
     arguments = parser.parse_args()
     try:
@@ -48,7 +92,7 @@ def main() -> int:
 
 
 def head(text: str) -> Head:
-    """An end as it is printed and logged."""
+    """Parse an end as it is printed and logged."""
     number, _, seal = text.partition(":")
     if not number.isdigit() or len(seal) != len(START.seal):
         raise argparse.ArgumentTypeError(f"{text} does not look like 17:0123...")

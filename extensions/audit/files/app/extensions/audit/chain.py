@@ -1,21 +1,93 @@
-"""The file: records are only ever added, by one process at a time, and each batch is on the disk when it is done."""
+"""The chain: records are appended by one process at a time, each sealed and linked to the one before."""
 
 import fcntl
+import hashlib
+import hmac
+import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from app.extensions.audit.records import START, Head, Record, chained, opened
+import orjson
+
+from app.core import context
+from app.core.observability.redaction import redact
+from app.core.telemetry import BusinessEvent, SecurityEvent
+
+Record = dict[str, Any]
+_HASH = b',"hash":"'
+
+
+class Head(NamedTuple):
+    """The end of a chain: the number and the seal of its last record."""
+
+    number: int
+    seal: str
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.seal}"
+
+
+START = Head(0, "0" * 64)
+"""The link of the first record."""
+
+
+def record_of(event: BusinessEvent | SecurityEvent) -> Record:
+    """Return the record of an event, without secrets."""
+    request = context.current()
+    record = {"time": datetime.now(UTC).isoformat(), "kind": "business", "who": None, "client": None}
+    if isinstance(event, SecurityEvent):
+        record["kind"] = "security"
+    if request is not None:
+        record["who"], record["client"] = request.principal, request.client
+        record["correlation_id"] = request.correlation_id
+    told = {name: redact(value, name) for name, value in event._asdict().items() if value is not None}
+    return {**record, **told}
+
+
+def chained(records: Iterable[Record], head: Head, key: bytes) -> tuple[bytes, Head]:
+    """Return the lines of records, each linked to the one before, and the new end."""
+    lines = []
+    for record in records:
+        number = head.number + 1
+        body = b'{"number":%d,"previous":"%b",' % (number, head.seal.encode()) + _encoded(record)[1:-1]
+        head = Head(number, seal(body, key))
+        lines.append(body + _HASH + head.seal.encode() + b'"}\n')
+    return b"".join(lines), head
+
+
+def opened(line: bytes, key: bytes) -> tuple[Head, str]:
+    """Return the place of a line in the chain and the seal of the one before, or raise `ValueError`."""
+    body, mark, rest = line.rpartition(_HASH)
+    if not mark or not hmac.compare_digest(rest, seal(body, key).encode() + b'"}\n'):
+        raise ValueError("it is not what was sealed")
+    record = json.loads(line)
+    return Head(record["number"], record["hash"]), record["previous"]
+
+
+def seal(body: bytes, key: bytes) -> str:
+    """Return the seal: an HMAC with the key, or a plain checksum without one."""
+    return hmac.digest(key, body, "sha256").hex() if key else hashlib.sha256(body).hexdigest()
+
+
+def _encoded(record: Record) -> bytes:
+    try:
+        return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # an integer beyond 64 bits, half a surrogate pair
+        return json.dumps(record, default=str, skipkeys=True).encode()
+
 
 logger = logging.getLogger(__name__)
 
 
 class Chain:
-    """One chain of records. Beside it stands a file with its end, which is the lock between processes as well.
+    """One chain of records. A head file beside it holds its end, and is the lock between processes.
 
-    The records may be put away by renaming their file: the next batch goes on with the chain in a new one.
+    The file of the records may be renamed: the next batch continues the chain in a new one.
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
@@ -23,29 +95,25 @@ class Chain:
         self.beside = path.with_name(f"{path.name}.head")
         self._key = key
         self._known: tuple[int, int, Head] | None = None
-        """The file, its size and the end of the chain, as this process left them."""
+        """The inode and size of the file, and the end of the chain, after the last write of this process."""
         self._unnoted: tuple[Head, Head] | None = None
-        """What stands beside the records in place of their end, which could not be noted, and that end."""
+        """The outdated head in the head file, and the end that could not be written there."""
 
     def append(self, records: Sequence[Record]) -> Head:
-        """Add records, all or none.
-
-        Raises:
-            OSError: they could not be written.
-        """
+        """Append records, all or none, or raise `OSError`."""
         with self.locked(fcntl.LOCK_EX) as head_file:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
             try:
                 noted = read_head(head_file)
-                stands, missed = self._unnoted or (noted, noted)
-                size, head = self._end(descriptor, missed if noted == stands else noted)
+                outdated, missed = self._unnoted or (noted, noted)
+                size, head = self._end(descriptor, missed if noted == outdated else noted)
                 data, head = chained(records, head, self._key)
                 try:
                     _write(descriptor, data)
                     os.fsync(descriptor)
                 except OSError:
                     with suppress(OSError):
-                        os.ftruncate(descriptor, size)  # half a batch would be written twice
+                        os.ftruncate(descriptor, size)  # else half of the batch would be written twice
                     raise
                 self._known = (os.fstat(descriptor).st_ino, size + len(data), head)
             finally:
@@ -55,7 +123,7 @@ class Chain:
 
     @contextmanager
     def locked(self, how: int) -> Iterator[int]:
-        """Hold the lock; gives the file with the end of the chain."""
+        """Hold the lock, and yield the head file."""
         descriptor = os.open(self.beside, os.O_RDWR | os.O_CREAT, 0o640)
         try:
             fcntl.flock(descriptor, how)
@@ -64,7 +132,7 @@ class Chain:
             os.close(descriptor)
 
     def _note(self, head_file: int, noted: Head, head: Head) -> None:
-        """Write the end of the chain over the one before. It may fail: the records are on the disk, and tell it too."""
+        """Write the head file. It may fail: the end is also in the records on the disk."""
         try:
             os.pwrite(head_file, _as_text(head), 0)
         except OSError as error:
@@ -75,7 +143,7 @@ class Chain:
             self._unnoted = None
 
     def _end(self, descriptor: int, noted: Head) -> tuple[int, Head]:
-        """The size of the file and the end of the chain."""
+        """Return the size of the file and the end of the chain."""
         found = os.fstat(descriptor)
         if self._known and self._known[:2] == (found.st_ino, found.st_size):
             return found.st_size, self._known[2]
@@ -90,7 +158,7 @@ class Chain:
         except (ValueError, LookupError):
             logger.error("the last record of %s is not what was sealed: verify it", self.path)  # noqa: TRY400  # expected
             return size, noted
-        if noted.number < head.number:  # a process was killed between the two
+        if noted.number < head.number:  # a process was killed between the two writes
             return size, head
         if noted != head:
             logger.error("%s does not end with record %s, which was its last: verify it", self.path, noted.number)
@@ -98,18 +166,18 @@ class Chain:
 
 
 def read_head(descriptor: int) -> Head:
-    """The end of the chain as it is noted beside the records."""
+    """Read the head file."""
     number, _, seal = os.pread(descriptor, 200, 0).decode(errors="replace").partition(":")
-    whole = number.isdecimal() and len(seal.strip()) == len(START.seal)  # a full disk may take a part of it
+    whole = number.isdecimal() and len(seal.strip()) == len(START.seal)  # a full disk may store only a part
     return Head(int(number), seal.strip()) if whole else START
 
 
 def _as_text(head: Head) -> bytes:
-    return f"{head.number:020}:{head.seal}\n".encode()  # always of one length: it is written over the one before
+    return f"{head.number:020}:{head.seal}\n".encode()  # of constant length: it overwrites the last one
 
 
 def _last_line(descriptor: int, size: int) -> tuple[int, bytes]:
-    """Where the last whole line ends, and the line."""
+    """Return the end of the last complete line, and the line."""
     tail, start = b"", size
     while start and tail.count(b"\n", 0, len(tail)) < 2:
         start = max(0, start - 65_536)

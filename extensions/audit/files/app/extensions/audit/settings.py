@@ -1,4 +1,4 @@
-"""The settings of the audit trail."""
+"""The settings of the audit log."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -9,7 +9,7 @@ from app.core.settings import CommaSeparated, Group, ProjectPath, Secret
 
 
 class AuditSettings(Group):
-    """Where the trail is, and how it is sealed."""
+    """The file of the records, and their seal."""
 
     group: ClassVar[str] = "audit"
     path: ProjectPath = Field(Path("var/audit.jsonl"), description="The file of the audit log.")
@@ -23,5 +23,5 @@ class AuditSettings(Group):
 
     @property
     def sealing_key(self) -> bytes:
-        """The key, or nothing."""
+        """Return the key, or no bytes."""
         return self.key.get_secret_value().encode() if self.key else b""

@@ -1,24 +1,23 @@
-"""The writer: a thread that takes what has happened, and writes it in batches."""
+"""The writer: a thread that writes records in batches."""
 
 import logging
 import threading
 from collections import deque
 from itertools import islice
 
-from app.extensions.audit.chain import Chain
-from app.extensions.audit.records import START, Record
+from app.extensions.audit.chain import START, Chain, Record
 
 logger = logging.getLogger(__name__)
 
 BATCH = 1000
 PAUSE = 1.0
-"""Seconds between two attempts, while nothing can be written."""
-PATIENCE = 10.0
+"""Seconds between two attempts during an outage of the disk."""
+STOP_TIMEOUT = 10.0
 """Seconds that the stop of the service waits for the disk."""
 
 
-class Writer:
-    """Whoever hands a record over never waits for the disk."""
+class AuditWriter:
+    """Takes records without waiting for the disk."""
 
     def __init__(self, chain: Chain, *, flush_interval: float, backlog: int) -> None:
         self.failing: OSError | None = None
@@ -32,33 +31,29 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
 
     def open(self) -> None:
-        """Look for the end of the chain, and begin to write.
-
-        Raises:
-            OSError: the file cannot be written to.
-        """
+        """Find the end of the chain and start the thread, or raise `OSError`."""
         self.head = self._chain.append([])
         self._thread.start()
 
     def put(self, record: Record) -> None:
-        """Hand a record over."""
+        """Take a record."""
         if len(self._pending) >= self._most:
-            _tell(record)
+            _log(record)
             return
         self._pending.append(record)
         self._something.set()
 
     def stop(self) -> None:
-        """Write what is pending, and end. What cannot be written goes to the log."""
+        """Write pending records, and end. The rest goes to the log."""
         self._stopping.set()
         self._something.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(STOP_TIMEOUT)
         while self._pending:
-            _tell(self._pending.popleft())
+            _log(self._pending.popleft())
 
     @property
     def pending(self) -> int:
-        """How many records are not written yet."""
+        """Return the number of unwritten records."""
         return len(self._pending)
 
     def _run(self) -> None:
@@ -89,5 +84,5 @@ class Writer:
         return True
 
 
-def _tell(record: Record) -> None:
+def _log(record: Record) -> None:
     logger.error("an audit record is not in the file", extra={"record": record})

@@ -1,4 +1,4 @@
-"""How answers look: each in an envelope that says how it went, and problems with the members of one."""
+"""The response format: each answer in an envelope, and problems with the same members."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,13 +26,13 @@ MetadataT = TypeVar("MetadataT")
 
 
 class Metadata(BaseModel):
-    """What there is to say of an answer; `correlation_id` finds it in the log."""
+    """The metadata of an answer; `correlation_id` finds it in the log."""
 
     correlation_id: str
 
 
 class PageMetadata(Metadata):
-    """Which page of the list `data` is, and where to go from here."""
+    """The page of the list in `data`, and the links to others."""
 
     page: int
     size: int
@@ -42,7 +42,7 @@ class PageMetadata(Metadata):
 
 
 class CursorMetadata(Metadata):
-    """Where to go from here; `cursor` gives the next stretch, and is absent at the end."""
+    """The links to the next page; `cursor` is absent at the end."""
 
     size: int
     cursor: str | None
@@ -50,7 +50,7 @@ class CursorMetadata(Metadata):
 
 
 class Envelope(BaseModel, Generic[DataT, MetadataT]):
-    """A success."""
+    """A successful answer."""
 
     success: Literal[True]
     message: str
@@ -62,7 +62,7 @@ class Envelope(BaseModel, Generic[DataT, MetadataT]):
 
 
 class Failure(BaseModel):
-    """What a problem has beside the members of RFC 9457, so that it is an envelope too."""
+    """The members of a problem beside those of RFC 9457."""
 
     success: Literal[False]
     message: str
@@ -72,12 +72,12 @@ class Failure(BaseModel):
 
 
 def failure(message: str, status: int) -> dict[str, Any]:
-    """The same, for one problem."""
+    """Return these members for one problem."""
     return {"success": False, "message": message, "data": None, "metadata": _metadata(), "status_code": status}
 
 
 class Router(endpoints.Router):
-    """A router that puts what its endpoints return into envelopes. What they send as a response stays as it is."""
+    """A router that puts the results of endpoints into envelopes. A `Response` stays as it is."""
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add a route, as APIRouter does."""
@@ -99,13 +99,13 @@ class Router(endpoints.Router):
 
 
 def _list(declared: Any) -> type[BaseModel] | None:
-    """The model of a page or a stretch, else nothing."""
+    """Return the model if it is a page, or None."""
     origin = declared.__pydantic_generic_metadata__["origin"] if hasattr(declared, "model_fields") else None
     return declared if origin in {Page, CursorPage} else None
 
 
 def _of(declared: Any) -> Any:
-    """The model of the envelope around what an endpoint returns."""
+    """Return the model of the envelope around the result of an endpoint."""
     listed = _list(declared)
     if listed is None:
         return Envelope[declared, Metadata]

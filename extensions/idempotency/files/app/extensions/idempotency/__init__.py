@@ -1,4 +1,4 @@
-"""Idempotency keys: a repeated request is carried out once."""
+"""Idempotency keys: a repeated request is processed once."""
 
 import asyncio
 import logging
@@ -12,15 +12,15 @@ from starlette.middleware import Middleware
 from app.core.component import Component, State
 from app.core.errors import ServiceError
 from app.core.settings import Settings
-from app.extensions.idempotency.errors import (
+from app.extensions.idempotency.middleware import Idempotency
+from app.extensions.idempotency.settings import (
     AnswerNotKept,
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
+    IdempotencySettings,
     RequestInProgress,
 )
-from app.extensions.idempotency.middleware import Idempotency
-from app.extensions.idempotency.settings import IdempotencySettings
-from app.extensions.idempotency.store import Store
+from app.extensions.idempotency.store import KeyStore
 
 __all__ = [
     "AnswerNotKept",
@@ -35,14 +35,14 @@ logger = logging.getLogger(__name__)
 
 
 def component(settings: Settings) -> Component:
-    """Heeds the keys, and removes those whose time is over."""
+    """Process keys, and remove expired ones."""
     mine = settings.of(IdempotencySettings)
     if not mine.paths:
         return Component(name="idempotency")
 
     @asynccontextmanager
     async def lifespan(state: State) -> AsyncIterator[State]:
-        store = Store(state["database"])
+        store = KeyStore(state["database"])
         await store.prepare()
         cleaning = asyncio.create_task(clean(store, mine.cleanup_interval))
         yield {}
@@ -51,11 +51,11 @@ def component(settings: Settings) -> Component:
     return Component(name="idempotency", middleware=[Middleware(Idempotency, mine)], lifespan=lifespan)
 
 
-async def clean(store: Store, pause: float) -> None:
-    """Remove what is over, again and again."""
+async def clean(store: KeyStore, pause: float) -> None:
+    """Remove expired keys periodically."""
     while True:
         await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  # so that not all processes do it at once
         try:
             await store.remove_old()
         except (ServiceError, SQLAlchemyError) as error:
-            logger.warning("idempotency keys that are over could not be removed: %r", error)
+            logger.warning("expired idempotency keys could not be removed: %r", error)

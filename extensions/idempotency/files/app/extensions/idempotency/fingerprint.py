@@ -1,4 +1,4 @@
-"""What a request asks for, as a digest that is made while its body arrives: a retry has the same one."""
+"""The fingerprint of a request: a digest that is computed while the body arrives, and that a retry has too."""
 
 import hashlib
 import json
@@ -7,8 +7,7 @@ from email.message import Message
 
 from starlette.types import Scope
 
-# What makes another request of the same body (RFC 9110, 8 and 13). Not Accept and its like: they ask for another form
-# of the answer, and what is carried out is the same.
+# Headers that make another request of the same body (RFC 9110, 8 and 13). Not Accept: it only changes the answer.
 COUNTED = frozenset(
     {
         "content-encoding",
@@ -25,7 +24,7 @@ COUNTED = frozenset(
 
 
 class Fingerprint:
-    """The query, the headers that count, and the content of one request."""
+    """The query, the relevant headers and the content of one request."""
 
     def __init__(self, scope: Scope, counted: Iterable[str] = ()) -> None:
         names = COUNTED.union(name.lower() for name in counted)
@@ -41,31 +40,28 @@ class Fingerprint:
         self._parts = _Parts(boundary, query) if boundary else None
 
     def update(self, data: bytes) -> None:
-        """Take more of the body."""
+        """Add more of the body."""
         self._content.update(data)
         if self._parts:
             self._parts.update(data)
 
     @property
     def former(self) -> str:
-        """The fingerprint that releases up to 0.3.2 have stored: the query and the body, byte by byte."""
+        """Return the fingerprint of releases up to 0.3.2: of the query and the body."""
         return self._content.hexdigest()
 
     def digest(self) -> str:
-        """The fingerprint of what has arrived."""
+        """Return the fingerprint of the request so far."""
         content = self._parts.digest() if self._parts else self._content.hexdigest()
         return hashlib.sha256(json.dumps([self._headers, content]).encode()).hexdigest()
 
 
 class _Parts:
-    """The parts of a multipart body without the boundary, which each attempt chooses anew (RFC 2046, 5.1.1).
-
-    Of the body itself it holds no more than the length of a delimiter.
-    """
+    """The parts of a multipart body without the boundary, which differs in each attempt (RFC 2046, 5.1.1)."""
 
     def __init__(self, boundary: str, query: bytes) -> None:
         self._delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
-        self._rest = b"\r\n"  # the first delimiter stands at the start of a line, too
+        self._rest = b"\r\n"  # the first delimiter is at the start of a line, too
         self._whole = hashlib.sha256(hashlib.sha256(query).digest())
         self._part = hashlib.sha256()
 
@@ -75,7 +71,7 @@ class _Parts:
             self._part.update(end)
             self._whole.update(self._part.digest())
             self._part = hashlib.sha256()
-        kept = len(rest) - len(self._delimiter) + 1  # from here on it may be the beginning of a delimiter
+        kept = len(rest) - len(self._delimiter) + 1  # the rest may be the start of a delimiter
         self._part.update(rest[: max(kept, 0)])
         self._rest = rest[max(kept, 0) :]
 
@@ -87,7 +83,7 @@ class _Parts:
 
 
 def _media_type(value: str) -> tuple[str | None, str]:
-    """The boundary of a multipart body, and the media type without it, in one spelling."""
+    """Return the boundary of a multipart body, and the normalized media type without it."""
     message = Message()
     message["content-type"] = value
     boundary = message.get_boundary() if message.get_content_maintype() == "multipart" else None

@@ -1,14 +1,15 @@
-"""The settings of idempotency keys."""
+"""The settings of idempotency keys, and their errors."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
+from app.core.errors import BadRequest, Conflict, ValidationFailed
 from app.core.settings import CommaSeparated, Group
 
 
 class IdempotencySettings(Group):
-    """Where keys are heeded, and what is kept for how long."""
+    """The paths of idempotency keys, and how long answers are stored."""
 
     group: ClassVar[str] = "idempotency"
     paths: CommaSeparated = Field(("/api",), description="Paths below which keys apply.")
@@ -17,3 +18,27 @@ class IdempotencySettings(Group):
     lease: float = Field(60.0, gt=0, description="Seconds until an unanswered request may be repeated.")
     answer_limit: int = Field(262_144, ge=0, description="The largest response body in bytes that is kept.")
     cleanup_interval: float = Field(600.0, gt=0, description="Seconds between two cleanups.")
+
+
+class IdempotencyKeyInvalid(BadRequest):
+    """The key is malformed."""
+
+    message = "an Idempotency-Key has 1 to 255 visible ASCII characters"
+
+
+class IdempotencyKeyReused(ValidationFailed):
+    """The key was used for another request."""
+
+    message = "this Idempotency-Key was sent with another request: use a new key for a new request"
+
+
+class RequestInProgress(Conflict):
+    """The same request is being carried out."""
+
+    message = "this request is being processed: send it again for its answer"
+
+
+class AnswerNotKept(Conflict):
+    """The request was carried out, but its response is lost."""
+
+    message = "this request was processed, but its answer was not stored: read the data that it changed"

@@ -1,4 +1,4 @@
-"""The table of keys: who may carry a request out, whether that has been done, and what was answered."""
+"""The table of keys: the claims of requests, the marks of commits, and the answers."""
 
 import json
 import time
@@ -29,7 +29,7 @@ from app.core.errors import ConfigurationInvalid, OutcomeUnknown
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-# Not in the metadata of the service: the table is no part of its migrations, and `alembic check` does not see it.
+# Not in the metadata of the service: `alembic check` does not see the table.
 KEYS = Table(
     "idempotency_keys",
     MetaData(),
@@ -45,7 +45,7 @@ KEYS = Table(
     Index("ix_idempotency_keys_expires", "expires"),
 )
 
-# Both databases speak this. A key is free again when its time is over, or when whoever had it was never done with it.
+# A key is free again when it has expired, or when the lease of a request without a commit has.
 CLAIM = text(
     """
     INSERT INTO idempotency_keys (id, fingerprint, token, lease, expires, done)
@@ -71,14 +71,14 @@ REMOVE = text(
 
 
 class Claim(NamedTuple):
-    """The right to carry a request out, until the lease ends."""
+    """The right to process a request, until the lease ends."""
 
     id: str
     token: str
 
 
 class Answer(NamedTuple):
-    """An answer as it was given. `status` is None where it was not kept."""
+    """An answer. `status` is None if it was not stored."""
 
     status: int | None
     headers: Headers
@@ -86,26 +86,22 @@ class Answer(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is known of a key that somebody else has."""
+    """The state of a key that another request has."""
 
     fingerprint: str
     running: bool
-    """Whether somebody is about to answer: else there is an answer, or it is lost."""
+    """True if the other request has no answer yet; else there is an answer, or it is lost."""
     answer: Answer
 
 
-class Store:
-    """Keys in the database. Each change is a transaction of its own, but for `mark`."""
+class KeyStore:
+    """Keys in the database. Each change is its own transaction, except `mark`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def prepare(self) -> None:
-        """Make the table if it is missing: one process at a time, as with migrations.
-
-        Raises:
-            ConfigurationInvalid: the service may not make tables.
-        """
+        """Create the table if it is missing, one process at a time, as with migrations."""
         async with self._database.engine.connect() as connection:
             if await connection.run_sync(lambda plain: inspect(plain).has_table(KEYS.name)):
                 return
@@ -113,12 +109,12 @@ class Store:
             try:
                 await connection.run_sync(_create)
             except DBAPIError as error:
-                raise ConfigurationInvalid(f"cannot make the table {KEYS.name}: {error.orig}") from error
+                raise ConfigurationInvalid(f"cannot create the table {KEYS.name}: {error.orig}") from error
 
     async def claim(
         self, claim: Claim, fingerprint: str, *, lease: float, keep: float, former: str = ""
     ) -> Record | None:
-        """Take the key (then there is no record), or see what has become of it. `former`: see `Fingerprint`."""
+        """Claim the key and return None, or return the state of the key. `former`: see `Fingerprint`."""
         now = _milliseconds()
         values = {
             "id": claim.id,
@@ -135,9 +131,9 @@ class Store:
                     return None
                 found = (await session.execute(FIND, {"id": claim.id})).one()
         except OutcomeUnknown as error:
-            raise DatabaseUnreachable from error  # of the claim alone: the request has not been carried out
+            raise DatabaseUnreachable from error  # of the claim only: the request was not processed
         except DBAPIError:
-            # Locked, for longer than a statement may wait, by a request whose COMMIT is not decided yet.
+            # Locked for too long, by a request whose COMMIT is not decided yet.
             async with self._database.read() as connection:
                 locked = (await connection.execute(FIND, {"id": claim.id})).one_or_none()
             if locked is None:
@@ -145,15 +141,15 @@ class Store:
             found = locked
         named = json.loads(found.headers or "[]")
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named]
-        running = found.lease > now or not found.done  # not done and past its lease: of another request, so refused
+        running = found.lease > now or not found.done  # not done after its lease: of another request, so refused
         return Record(found.fingerprint, running, Answer(found.status, headers, bytes(found.body or b"")))
 
     async def mark(self, claim: Claim, session: AsyncSession) -> bool:
-        """Note in the transaction of the request itself that it is carried out. False where the key was lost."""
+        """Mark the key in the transaction of the request itself. Return false if the key is lost."""
         return bool((await session.execute(MARK, claim._asdict())).rowcount)  # type: ignore[attr-defined]
 
     async def keep(self, claim: Claim, answer: Answer, *, if_done: bool = False) -> None:
-        """Keep the answer. `if_done`: give the key back instead, unless the request has been carried out."""
+        """Store the answer. With `if_done`, release the key instead if nothing was committed."""
         names = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
         values = {"status": answer.status, "headers": json.dumps(names), "body": answer.body}
         async with self._database.transaction(bookkeeping=True) as session:
@@ -162,13 +158,13 @@ class Store:
             await session.execute(KEEP, {**claim._asdict(), **values})
 
     async def release(self, claim: Claim) -> None:
-        """Give the key back; where the request has been carried out, only note that there will be no answer."""
+        """Release the key, or end its lease if the request has committed."""
         async with self._database.transaction(bookkeeping=True) as session:
             await session.execute(RELEASE, claim._asdict())
             await session.execute(END, claim._asdict())
 
     async def remove_old(self) -> None:
-        """Remove what is over, some at a time, so that nobody has to wait for it."""
+        """Remove expired keys, 1000 at a time, so that no request waits long."""
         removed = 1
         while removed:
             async with self._database.transaction(bookkeeping=True) as session:

@@ -1,5 +1,6 @@
-"""The guard of routes: `CurrentUser` gives who calls, `require_scope("notes:write")` asks for more."""
+"""The guard of routes: `CurrentUser` is the caller, `require_scopes("notes:write")` requires scopes."""
 
+import warnings
 from typing import Annotated, Any, Protocol
 
 from fastapi import Request, Security
@@ -9,19 +10,18 @@ from fastapi.security.base import SecurityBase
 
 from app.core import context
 from app.core.telemetry import SecurityEvent, emit
-from app.extensions.jwt.errors import ScopeInsufficient, TokenInvalid, TokenMissing, TokenRefused
-from app.extensions.jwt.user import User
+from app.extensions.jwt.settings import ScopeInsufficient, TokenInvalid, TokenMissing, TokenRefused, User
 
 
 class Verifier(Protocol):
     """Checks tokens."""
 
     async def verify(self, token: str) -> User:
-        """Who the token speaks for, or `TokenRefused`."""
+        """Return the user of the token, or raise `TokenRefused`."""
 
 
-class Distrust:
-    """The verifier of a service that is told of no issuer."""
+class RejectAllVerifier:
+    """The verifier of a service without an issuer."""
 
     async def verify(self, token: str) -> User:
         """Refuse every token."""
@@ -30,21 +30,14 @@ class Distrust:
 
 
 class BearerToken(SecurityBase):
-    """The dependency behind both: one, since each further one costs 9 µs a request."""
+    """The one dependency behind both: each further one costs 9 µs a request."""
 
     def __init__(self) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description="A token of the issuer that this service trusts.")
         self.scheme_name = "Bearer"
 
     async def __call__(self, request: Request, wanted: SecurityScopes) -> User:
-        """The user of the token that the request came with, who is then who the request comes from.
-
-        Raises:
-            TokenMissing: there is none.
-            TokenInvalid: it proves nothing.
-            ScopeInsufficient: it lacks a scope.
-            KeysUnavailable: the issuer has not handed over its keys yet.
-        """
+        """Return the user of the request's token, and make it the principal of the request."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             emit(SecurityEvent("authentication_failed", reason="no token"))
@@ -66,9 +59,17 @@ class BearerToken(SecurityBase):
 _token = BearerToken()
 
 CurrentUser = Annotated[User, Security(_token)]
-"""Who the request comes from: `async def read(user: CurrentUser)`."""
+"""The caller: `async def read(user: CurrentUser)`."""
+
+
+def require_scopes(*scopes: str) -> Any:
+    """Require a token with all of these scopes: `dependencies=[require_scopes("notes:write")]` of a route or router."""
+    return Security(_token, scopes=scopes)
 
 
 def require_scope(*scopes: str) -> Any:
-    """A token with all of these scopes: `dependencies=[require_scope("notes:write")]` of a route or a router."""
-    return Security(_token, scopes=scopes)
+    """Do the same under the name of releases up to 0.3, which works until 0.6."""
+    warnings.warn(
+        "app.extensions.jwt.require_scope is now require_scopes: change the name", DeprecationWarning, stacklevel=2
+    )
+    return require_scopes(*scopes)

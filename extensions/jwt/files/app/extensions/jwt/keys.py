@@ -1,4 +1,4 @@
-"""The issuer's public keys: fetched again in the background, so that no request waits while some are known."""
+"""The issuer's public keys: fetched in the background, so that no request waits while some are known."""
 
 import asyncio
 import json
@@ -11,23 +11,22 @@ from typing import Any
 import httpx2
 from jwt import PyJWK, PyJWTError
 
-from app.extensions.jwt.errors import KeysUnavailable
-from app.extensions.jwt.settings import JwtSettings
+from app.extensions.jwt.settings import JwtSettings, KeysUnavailable
 
 logger = logging.getLogger(__name__)
 
 COOLDOWN = 10.0
-"""Seconds between two fetches that tokens with unknown keys may cause, and between two attempts while it fails."""
+"""Seconds between two fetches for tokens with unknown keys, and between two attempts after a failure."""
 LARGEST = 262_144
-"""Bytes of a document: an issuer has a few keys of half a kilobyte."""
+"""The most bytes of a document: an issuer has a few keys of half a kilobyte."""
 
 
 class KeysRefused(Exception):
-    """The issuer answered something that is no set of keys."""
+    """The answer of the issuer is not a set of keys."""
 
 
 class RemoteKeys:
-    """The keys of an issuer. Those once fetched serve on until others are there."""
+    """The keys of an issuer. Known keys are used until new ones are fetched."""
 
     def __init__(self, settings: JwtSettings) -> None:
         self.settings = settings
@@ -36,17 +35,13 @@ class RemoteKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._asked = float("-inf")
         self.failed: Exception | None = None
-        """Why the last fetch failed."""
+        """The error of the last fetch."""
 
     def __len__(self) -> int:
         return len(self._known)
 
     async def find(self, kid: str | None) -> PyJWK | None:
-        """The key of this id, asking the issuer once more for one that is not known.
-
-        Raises:
-            KeysUnavailable: not one key is known.
-        """
+        """Return the key of this id, and fetch the keys again for an unknown one, at most once in 10 s."""
         key = self._choose(kid)
         if key is None and self._may_ask():
             await self.fetch()
@@ -56,15 +51,15 @@ class RemoteKeys:
         return key
 
     async def fetch(self) -> None:
-        """Fetch the keys, once however many ask. A failure changes nothing but `failed`."""
+        """Fetch the keys, once for all concurrent callers. A failure only changes `failed`."""
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch())
         await asyncio.shield(self._fetching)
 
     @asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
-        """Fetch the keys again and again while the service is open."""
-        async with httpx2.AsyncClient() as self._client:  # one: to make it takes 30 ms, that requests would wait
+        """Fetch the keys periodically while the service is open."""
+        async with httpx2.AsyncClient() as self._client:  # one: to create it takes 30 ms
             self._fetching = asyncio.create_task(self._fetch())  # at once: the first requests join it
             task = asyncio.create_task(self._keep_fresh())
             try:
@@ -103,7 +98,7 @@ class RemoteKeys:
             self.failed = None
         except Exception as error:
             if not self.failed:  # once for each outage
-                message = "the issuer's keys cannot be fetched, %d known ones serve on: %r"
+                message = "the issuer's keys cannot be fetched, %d known ones are used: %r"
                 logger.warning(message, len(self), error, exc_info=error)
             self.failed = error
         finally:
@@ -126,7 +121,7 @@ class RemoteKeys:
         if document.get("issuer") != issuer:
             raise KeysRefused(f"the discovery document of {issuer} is one of another issuer")
         if not isinstance(url, str) or not url.startswith("https://" if issuer.startswith("https://") else "http"):
-            raise KeysRefused(f"the discovery document of {issuer} has no jwks_uri that can be trusted")
+            raise KeysRefused(f"the discovery document of {issuer} has no valid jwks_uri")
         return url
 
     async def _document(self, url: str) -> Mapping[str, Any]:
@@ -148,7 +143,7 @@ class RemoteKeys:
 
 
 def _usable(listed: Iterable[object], allowed: Iterable[str]) -> dict[str, PyJWK]:
-    """The signing keys among them; a symmetric one in a public document is nobody's secret."""
+    """Return the signing keys of the accepted algorithms. A symmetric key in a public document is not secret."""
     found = {}
     for entry in listed:
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":

@@ -1,20 +1,23 @@
-"""The settings of bearer tokens: whose are believed, and what they have to say."""
+"""The settings of bearer tokens, the user of a token, and the errors of RFC 6750."""
 
-from typing import Annotated, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from app.core.errors import AuthenticationFailed, PermissionDenied, ServiceUnavailable
 from app.core.settings import CommaSeparated, Group, Secret
 
 SHARED = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""Bytes that a secret needs for each algorithm (RFC 7518, 3.2)."""
+"""The length of a secret in bytes for each algorithm (RFC 7518, 3.2)."""
 PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]
 
 
 class JwtSettings(Group):
-    """Whose tokens are believed. With neither a secret nor an issuer every token is refused."""
+    """The accepted tokens. With neither a secret nor an issuer every token is refused."""
 
     group: ClassVar[str] = "jwt"
     issuer: str | None = Field(None, description="The `iss` of tokens, and the address of OpenID Connect discovery.")
@@ -30,12 +33,12 @@ class JwtSettings(Group):
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """The algorithms that are believed: never `none`, and never both kinds (RFC 8725, 3.1)."""
+        """Return the accepted algorithms: never `none`, and never both kinds (RFC 8725, 3.1)."""
         return self.algorithms or (("HS256",) if self.secret else ("RS256", "ES256"))
 
     @property
     def remote(self) -> bool:
-        """Whether the keys are fetched."""
+        """Return true if the keys are fetched."""
         return self.secret is None and self.issuer is not None
 
     @model_validator(mode="after")
@@ -44,8 +47,8 @@ class JwtSettings(Group):
             raise ValueError("JWT__SECRET and JWT__JWKS_URL exclude each other: unset one of them")
         if self.secret and str(self.issuer).startswith("https://") and not self.algorithms:
             raise ValueError(
-                "JWT__SECRET and JWT__ISSUER, an address, are both set: unset the secret to believe the issuer's keys, "
-                "or set JWT__ALGORITHMS to HS256 to believe the secret"
+                "JWT__SECRET and JWT__ISSUER, an address, are both set: unset the secret to use the issuer's keys, "
+                "or set JWT__ALGORITHMS to HS256 to use the secret"
             )
         if self.jwks_url and not self.issuer:
             raise ValueError("JWT__ISSUER is required with JWT__JWKS_URL: it is compared with the tokens' iss")
@@ -66,3 +69,79 @@ class JwtSettings(Group):
             if len(self.secret.get_secret_value().encode()) < needed:
                 raise ValueError(f"JWT__SECRET needs {needed} bytes for {', '.join(self.allowed)} (RFC 7518, 3.2)")
         return self
+
+
+LONGEST_SUBJECT = 255
+"""Characters (OpenID Connect Core, 2)."""
+
+
+class ClaimsInvalid(ValueError):
+    """The signature is valid, and the claims are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The user of a verified token."""
+
+    subject: str
+    scopes: frozenset[str]
+    claims: Mapping[str, Any]
+
+
+def from_claims(claims: Mapping[str, Any]) -> User:
+    """Return the user of these claims, or raise `ClaimsInvalid`. A `sub` that is a number becomes its digits."""
+    subject = claims["sub"]
+    if type(subject) is int:  # and no bool
+        subject = str(subject)
+    if not isinstance(subject, str) or not subject.isprintable() or not 0 < len(subject.strip()) <= LONGEST_SUBJECT:
+        raise ClaimsInvalid("sub is not a name")
+    return User(subject, _scopes(claims.get("scope", claims.get("scp"))), claims)
+
+
+def _scopes(value: object) -> frozenset[str]:
+    """Return the scopes: `scope` of RFC 8693 is a text with spaces, `scp` of some issuers is a list."""
+    listed = value.split() if isinstance(value, str) else value
+    return frozenset(scope for scope in listed if isinstance(scope, str)) if isinstance(listed, list) else frozenset()
+
+
+class TokenMissing(AuthenticationFailed):
+    """The request has no bearer token."""
+
+    message = "send a bearer token in the Authorization header"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": "Bearer"})
+
+
+class TokenInvalid(AuthenticationFailed):
+    """The token is expired, forged, or for another audience."""
+
+    message = "the bearer token is not valid"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+class ScopeInsufficient(PermissionDenied):
+    """The token lacks the scope."""
+
+    message = "this token lacks a scope"
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        needed = " ".join(scopes)
+        challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
+        super().__init__(f"this needs a token with the scope {needed}", headers={"WWW-Authenticate": challenge})
+
+
+class KeysUnavailable(ServiceUnavailable):
+    """The issuer's keys are not available yet."""
+
+    message = "tokens cannot be checked right now, try again"
+
+
+class TokenRefused(Exception):
+    """The token is refused. `reason` is for the log only."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -2,46 +2,33 @@
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Protocol
+from typing import Any
 
 import jwt
 from jwt import PyJWK
 from jwt.types import Options
 
-from app.extensions.jwt.errors import TokenRefused
-from app.extensions.jwt.settings import JwtSettings
-from app.extensions.jwt.user import User, from_claims
+from app.core.component import Check, Component, State
+from app.extensions.jwt.keys import RemoteKeys
+from app.extensions.jwt.settings import JwtSettings, TokenRefused, User, from_claims
 
 LONGEST = 16_384
-"""Characters of a token; what is longer is not even parsed."""
+"""The most characters of a token; a longer one is not parsed."""
 
-_ODD = (ValueError, TypeError, AttributeError, RecursionError)
-"""What a token that is no text of a token raises, before pyjwt sees it or in it."""
-
-
-class Keys(Protocol):
-    """Where the key that a token names comes from."""
-
-    async def find(self, kid: str | None) -> PyJWK | str | None:
-        """The key, or nothing where there is none of this id."""
+_MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
+"""Errors of malformed tokens, before pyjwt or in it."""
 
 
-class SharedSecret:
-    """The one key that the service and who makes its tokens share."""
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-
-    async def find(self, kid: str | None) -> str:
-        """The secret, whatever the token calls it."""
-        del kid
-        return self._secret
+FindKey = Callable[[str | None], Awaitable[PyJWK | str | None]]
+"""Returns the key of an id, or None."""
 
 
 @lru_cache(maxsize=64)
 def _kid(header: str) -> str | None:
-    """The key that a header names. There is one header for each key, and pyjwt takes 50 µs to read it."""
+    """Return the key id of a header. There is one header for each key, and pyjwt takes 50 µs to read it."""
     kid = json.loads(urlsafe_b64decode(header + "==")).get("kid")
     return kid if isinstance(kid, str) else None
 
@@ -49,23 +36,18 @@ def _kid(header: str) -> str | None:
 class Verifier:
     """Checks tokens by the settings (RFC 8725 is the list of what can go wrong)."""
 
-    def __init__(self, settings: JwtSettings, keys: Keys) -> None:
+    def __init__(self, settings: JwtSettings, find_key: FindKey) -> None:
         self._settings = settings
-        self._keys = keys
+        self._find_key = find_key
         required = ["exp", "sub", *(["iss"] if settings.issuer else []), *(["aud"] if settings.audience else [])]
         self._options: Options = {"require": required, "verify_sub": False, "enforce_minimum_key_length": True}
 
     async def verify(self, token: str) -> User:
-        """Who the token speaks for.
-
-        Raises:
-            TokenRefused: it proves nothing.
-            KeysUnavailable: the issuer has not handed over its keys yet.
-        """
+        """Return the user of the token, or raise `TokenRefused`, or `KeysUnavailable` if no key is known yet."""
         if len(token) > LONGEST:
             raise TokenRefused("too long")
         try:
-            key = await self._keys.find(_kid(token.partition(".")[0]))
+            key = await self._find_key(_kid(token.partition(".")[0]))
             if key is None:
                 raise TokenRefused("unknown key")
             claims = jwt.decode(
@@ -78,5 +60,40 @@ class Verifier:
                 leeway=self._settings.leeway,
             )
             return from_claims(claims)
-        except (jwt.PyJWTError, *_ODD) as error:
+        except (jwt.PyJWTError, *_MALFORMED) as error:
             raise TokenRefused(type(error).__name__) from error
+
+
+def shared_secret(secret: str) -> FindKey:
+    """Return the secret as the key of any id."""
+
+    async def find(_: str | None) -> str:
+        return secret
+
+    return find
+
+
+def trusting(settings: JwtSettings) -> Component:
+    """Return the component."""
+    if settings.secret:
+        verifier = Verifier(settings, shared_secret(settings.secret.get_secret_value()))
+
+        @asynccontextmanager
+        async def nothing_to_fetch(_: State) -> AsyncIterator[State]:
+            yield {"jwt": verifier}
+
+        return Component(name="jwt", lifespan=nothing_to_fetch)
+    keys = RemoteKeys(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        async with keys.kept_fresh():
+            yield {"jwt": Verifier(settings, keys.find)}
+
+    async def probe(_: State) -> Mapping[str, Any]:
+        if keys.failed:
+            raise keys.failed
+        return {"keys": len(keys)}
+
+    # Not critical: without the issuer the known keys are used, and routes without a guard work.
+    return Component(name="jwt", lifespan=lifespan, checks=[Check(name="jwt", probe=probe, critical=False)])

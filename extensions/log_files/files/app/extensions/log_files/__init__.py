@@ -1,4 +1,4 @@
-"""Log files: every line in a file of its kind as well, beside standard output."""
+"""Log files: each log line also goes to a file of its kind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,20 +8,19 @@ from app.core.component import Check, Component, State
 from app.core.observability.logging import copied_to
 from app.core.settings import ServiceSettings, Settings
 from app.core.telemetry import BusinessEvent, SecurityEvent, listening
-from app.extensions.log_files.lines import auditor, sorter
 from app.extensions.log_files.settings import LogFilesSettings
-from app.extensions.log_files.writer import Writer
+from app.extensions.log_files.writer import LogWriter, auditor, sorter
 
 __all__ = ["LogFilesSettings", "component"]
 
 
 def component(settings: Settings) -> Component:
-    """Writes the files while the service is open."""
+    """Write the files while the service is open."""
     mine, service = settings.of(LogFilesSettings), settings.of(ServiceSettings)
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
-        writer = Writer(mine)
+        writer = LogWriter(mine)
         writer.start()
         files = {stream: file.append for stream, file in writer.files.items()}
         audit = auditor(files["audit"], service=service.name, version=service.version)
@@ -35,7 +34,7 @@ def component(settings: Settings) -> Component:
             await asyncio.to_thread(writer.close)
 
     async def probe(state: State) -> None:
-        writer: Writer = state["log_files"]
+        writer: LogWriter = state["log_files"]
         if writer.trouble:
             raise OSError(writer.trouble)
 

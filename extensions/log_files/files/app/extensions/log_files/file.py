@@ -1,4 +1,4 @@
-"""One log file: several processes append to it in whole batches, and whoever fills it sets it aside."""
+"""One log file: several processes append whole batches, and the one that fills it rotates it."""
 
 import os
 from collections import deque
@@ -12,10 +12,10 @@ MODE = 0o640
 
 
 class LogFile:
-    """`append` is for every thread, all else for one.
+    """One file. `append` is for every thread, all other methods are for one.
 
-    The file itself is the lock: who has it checks that the name still leads to it, so nothing is ever written to a file
-    that another process has set aside.
+    The file itself is the lock. Its holder checks that the name still leads to it, so that no line goes to a file that
+    another process has rotated.
     """
 
     def __init__(self, path: Path, *, size: int, backlog: int) -> None:
@@ -23,24 +23,20 @@ class LogFile:
         self.size = size
         self.backlog = backlog
         self.lost = 0
-        """Lines that had no place in the backlog."""
+        """The number of lines beyond the backlog."""
         self._waiting: deque[bytes] = deque()
         self._unwritten: list[bytes] = []
         self._descriptor = -1
 
     def append(self, line: bytes) -> None:
-        """Have a line written with the next batch."""
+        """Add a line to the next batch."""
         if len(self._waiting) + len(self._unwritten) < self.backlog:
-            self._waiting.append(line + b"\n")  # small and new: the encoder's own buffer, kept, costs 2 µs a line
+            self._waiting.append(line + b"\n")  # a copy: to keep the encoder's buffer costs 2 µs a line
         else:
             self.lost += 1
 
     def flush(self) -> bool:
-        """Write what is waiting, in one piece. Returns whether a file has been set aside.
-
-        Raises:
-            OSError: it could not be written; nothing of it is in the file, and it waits on.
-        """
+        """Write the batch in one piece, and return true if a file was rotated. After an `OSError` the batch waits."""
         for _ in range(len(self._waiting)):
             self._unwritten.append(self._waiting.popleft())
         if not self._unwritten:
@@ -48,21 +44,17 @@ class LogFile:
         with self._locked():
             of_old = self._of_an_earlier_day()
             if of_old:
-                self._set_aside()
+                self._rotate()
         with self._locked():
             written = self._write(b"".join(self._unwritten))
             self._unwritten.clear()
             full = written >= self.size
             if full:
-                self._set_aside()
+                self._rotate()
         return of_old or full
 
     def open(self) -> None:
-        """Open the file, and make it where it is missing.
-
-        Raises:
-            OSError: it cannot be opened.
-        """
+        """Open the file, and create it if it is missing."""
         if self._descriptor < 0:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, MODE)
 
@@ -79,7 +71,7 @@ class LogFile:
             flock(self._descriptor, LOCK_EX)
             if self._is_current():
                 break
-            self.close()  # another process has set it aside
+            self.close()  # another process has rotated it
         try:
             yield
         finally:
@@ -93,26 +85,26 @@ class LogFile:
             return False
 
     def _write(self, batch: bytes) -> int:
-        """Returns the size of the file after it."""
+        """Write, and return the new size of the file."""
         before = os.fstat(self._descriptor).st_size
         if before and os.pread(self._descriptor, 1, before - 1) != b"\n":
-            batch = b"\n" + batch  # a process was killed within its last line: that costs no other one
+            batch = b"\n" + batch  # a process was killed in its last line
         rest = memoryview(batch)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:
             if len(rest) < len(batch):
-                os.ftruncate(self._descriptor, before)  # half a line would spoil the next one
+                os.ftruncate(self._descriptor, before)  # half a line would break the next one
             raise
         return before + len(batch)
 
     def _of_an_earlier_day(self) -> bool:
-        """So that what is kept for some days is not kept longer because little is logged."""
+        """Return true if the last line is of an earlier day: lines are not kept longer because there are few."""
         status = os.fstat(self._descriptor)
         return status.st_size > 0 and datetime.fromtimestamp(status.st_mtime, UTC).date() < datetime.now(UTC).date()
 
-    def _set_aside(self) -> None:
+    def _rotate(self) -> None:
         while True:
             aside = self.path.with_name(f"{self.path.stem}-{datetime.now(UTC):%Y%m%dT%H%M%S-%f}.log")
             if not aside.exists() and not aside.with_name(f"{aside.name}.gz").exists():

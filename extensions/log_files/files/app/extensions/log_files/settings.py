@@ -1,4 +1,4 @@
-"""The settings of log files: where they are, and how large and how old each of them grows."""
+"""The settings of log files: their folder, sizes and ages."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,27 +8,27 @@ from pydantic import Field
 from app.core.settings import Group, ProjectPath
 
 STREAMS = ("app", "errors", "access", "performance", "audit")
-"""Each is a file, `app.log` and so on."""
+"""The names of the files: `app.log` and so on."""
 
 
 def _size(stream: str, default: int) -> Any:
-    return Field(default, ge=1000, description=f"Bytes from which on {stream}.log is set aside.")
+    return Field(default, ge=1000, description=f"The size in bytes at which {stream}.log is rotated.")
 
 
 def _days(stream: str, default: int) -> Any:
-    return Field(default, ge=1, description=f"Days for which what was set aside of {stream}.log is kept.")
+    return Field(default, ge=1, description=f"Days for which rotated files of {stream}.log are kept.")
 
 
 class LogFilesSettings(Group):
-    """Where the files are, and what is kept of them."""
+    """The folder of the files, and their limits."""
 
     group: ClassVar[str] = "log_files"
-    directory: ProjectPath = Field(Path("logs"), description="The folder of the files, made where it is missing.")
+    directory: ProjectPath = Field(Path("logs"), description="The folder of the files, created if it is missing.")
     flush_interval: float = Field(
-        0.2, gt=0, le=10, description="Seconds for which lines are gathered: `kill -9` loses as many of them."
+        0.2, gt=0, le=10, description="Seconds for which lines are collected; `kill -9` loses the lines of this time."
     )
     backlog: int = Field(
-        20_000, ge=1, description="Lines that each file waits with while it cannot be written; those beyond are lost."
+        20_000, ge=1, description="The most lines of each file that wait while it cannot be written; others are lost."
     )
     app_size: int = _size("app", 10_000_000)
     app_days: int = _days("app", 30)
@@ -42,9 +42,9 @@ class LogFilesSettings(Group):
     audit_days: int = _days("audit", 365)
 
     def size(self, stream: str) -> int:
-        """Bytes from which on a file is set aside."""
+        """Return the size in bytes at which a file is rotated."""
         return int(getattr(self, f"{stream}_size"))
 
     def days(self, stream: str) -> int:
-        """Days for which a file that was set aside is kept."""
+        """Return the days for which rotated files are kept."""
         return int(getattr(self, f"{stream}_days"))

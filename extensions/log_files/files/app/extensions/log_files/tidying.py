@@ -1,4 +1,4 @@
-"""Files that were set aside: compressed, and removed when their days are over."""
+"""Rotated files: compressed, and removed after some days."""
 
 import gzip
 import logging
@@ -20,7 +20,7 @@ _ASIDE = re.compile(r"(?P<stream>[a-z]+)-\d{8}T\d{6}-\d{6}\.log(?P<packed>\.gz)?
 
 
 class Tidying:
-    """Does it in a thread of its own, since to compress 50 MB takes 0.2 seconds. What a crash leaves is redone."""
+    """A thread that compresses files, which takes 0.2 s for 50 MB. After a crash it starts again."""
 
     def __init__(self, directory: Path, days: Mapping[str, int]) -> None:
         self.directory = directory
@@ -30,26 +30,22 @@ class Tidying:
         self._thread = threading.Thread(target=self._run, name="log files: tidying", daemon=True)
 
     def start(self) -> None:
-        """Tidy at once, then every hour."""
+        """Tidy now, then every hour."""
         self._due.set()
         self._thread.start()
 
     def wake(self) -> None:
-        """Tidy soon: something was set aside."""
+        """Tidy soon: a file was rotated."""
         self._due.set()
 
     def close(self, timeout: float) -> None:
-        """Stop. What is left is done by another process, or at the next start."""
+        """Stop. Another process, or the next start, does the rest."""
         self._closed = True
         self._due.set()
         self._thread.join(timeout)
 
     def tidy(self) -> None:
-        """Go through the folder once, as the only process that does.
-
-        Raises:
-            OSError: a file cannot be compressed or removed.
-        """
+        """Go through the folder once, one process at a time."""
         with _alone_in(self.directory):
             for path in sorted(self.directory.iterdir()):
                 found = _ASIDE.fullmatch(path.name)
@@ -67,15 +63,11 @@ class Tidying:
             try:
                 self.tidy()
             except OSError as error:
-                logger.warning("a log file that was set aside could not be compressed or removed: %s", error)
+                logger.warning("a rotated log file could not be compressed or removed: %s", error)
 
 
 def compress(path: Path) -> None:
-    """Put a compressed file in the place of this one, with its times and its mode.
-
-    Raises:
-        OSError: it could not be written; the file is left as it is.
-    """
+    """Replace a file by a compressed one, with its times and its mode. After an `OSError` the file is unchanged."""
     part, packed = (path.with_name(f"{path.name}{ending}") for ending in (".gz.part", ".gz"))
     try:
         with path.open("rb") as plain, gzip.open(part, "wb", compresslevel=1) as stream:

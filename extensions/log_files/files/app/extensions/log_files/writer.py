@@ -1,31 +1,74 @@
-"""The writer: all files, a few times a second, in a thread of its own, so that no request ever waits for the disk."""
+"""The writer: a thread that writes all files several times a second, so that no request waits for the disk."""
 
 import errno
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
+from app.core import context
 from app.core.errors import ConfigurationInvalid
+from app.core.observability.logging import as_json
+from app.core.observability.redaction import redact
+from app.core.telemetry import BusinessEvent, SecurityEvent
 from app.extensions.log_files.file import LogFile
 from app.extensions.log_files.settings import STREAMS, LogFilesSettings
 from app.extensions.log_files.tidying import Tidying
 
+Append = Callable[[bytes], None]
+
+
+def sorter(files: Mapping[str, Append]) -> Callable[[Mapping[str, Any], bytes], None]:
+    """Return a function that appends each log line to its files."""
+    app, errors, access, performance = (files[name] for name in ("app", "errors", "access", "performance"))
+
+    def sort(record: Mapping[str, Any], line: bytes) -> None:
+        if record.get("logger") == "access":
+            access(line)
+            if record["level"] == "warning":  # a slow request
+                performance(line)
+            return
+        app(line)
+        if record.get("level") in {"error", "critical"}:
+            errors(line)
+        if "duration" in record:
+            performance(line)
+
+    return sort
+
+
+def auditor(audit: Append, *, service: str, version: str) -> Callable[[BusinessEvent | SecurityEvent], None]:
+    """Return a listener that writes an event with its actor, whatever the level of the log is."""
+    ids = {"service": service, "version": version, "process": os.getpid()}
+
+    def write(event: BusinessEvent | SecurityEvent) -> None:
+        request = context.current()
+        who = {"principal": request.principal, "client": request.client} if request else {}
+        kind = "security event" if isinstance(event, SecurityEvent) else "business event"
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        record = {"timestamp": now, "event": kind, **event._asdict(), **who, **context.ids()}
+        audit(as_json({**{key: redact(value, key) for key, value in record.items() if value is not None}, **ids}))
+
+    return write
+
+
 logger = logging.getLogger(__name__)
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The disk may have room again: no reason not to start."""
-PATIENCE = 5.0
-"""Seconds that the end of the service waits for a disk that does not answer."""
+"""A full disk may have room again: the service starts."""
+STOP_TIMEOUT = 5.0
+"""Seconds that the stop of the service waits for a disk that does not answer."""
 
 
-class Writer:
-    """The files and the two threads that look after them."""
+class LogWriter:
+    """The files, and the two threads that write and rotate them."""
 
     def __init__(self, settings: LogFilesSettings) -> None:
         self.directory = settings.directory.absolute()
         self.trouble = ""
-        """Why the last batch of a file could not be written."""
+        """The error of the last batch of a file."""
         self.files: Mapping[str, LogFile] = {
             stream: LogFile(self.directory / f"{stream}.log", size=settings.size(stream), backlog=settings.backlog)
             for stream in STREAMS
@@ -37,14 +80,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="log files: writing", daemon=True)
 
     def start(self) -> None:
-        """Open the files.
-
-        Raises:
-            ConfigurationInvalid: they cannot be written, for another reason than a full disk.
-        """
+        """Open the files, or raise `ConfigurationInvalid`. A full disk does not stop the start."""
         try:
             self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            if not os.access(self.directory, os.W_OK | os.X_OK):  # else nothing could be set aside
+            if not os.access(self.directory, os.W_OK | os.X_OK):  # else files could not be rotated
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.directory))
             for file in self.files.values():
                 file.open()
@@ -58,13 +97,13 @@ class Writer:
         self._tidying.start()
 
     def close(self) -> None:
-        """Write what is left, and stop."""
+        """Write the rest, and stop."""
         self._closed.set()
-        self._thread.join(PATIENCE)
-        self._tidying.close(PATIENCE)
+        self._thread.join(STOP_TIMEOUT)
+        self._tidying.close(STOP_TIMEOUT)
 
     def flush(self) -> None:
-        """Write each file's batch. What cannot be written is said once, and tried again until it can."""
+        """Write the batch of each file. A failure is logged once, and repeated until it succeeds."""
         trouble = ""
         for file in self.files.values():
             try:

@@ -5,5 +5,5 @@ from app.features.orders.router import router
 
 
 def component() -> Component:
-    """What this slice adds to the service."""
+    """Return this slice as a part of the service."""
     return Component(name="orders", routers=[router])

@@ -1,4 +1,4 @@
-"""What can go wrong with an order: one class a fact. The name becomes the code, the base class gives the status."""
+"""The errors of orders: one class for each fact. The base class gives the status, `code` is the name for clients."""
 
 from app.core.errors import BusinessRuleViolated, NotFound, ValidationFailed
 
@@ -6,16 +6,19 @@ from app.core.errors import BusinessRuleViolated, NotFound, ValidationFailed
 class OrderNotFound(NotFound):
     """There is no such order."""
 
+    code = "order_not_found"
     message = "there is no such order"
 
 
 class ReplacedOrderUnknown(ValidationFailed):
     """The order that is to be replaced does not exist."""
 
+    code = "replaced_order_unknown"
     message = "names an order that does not exist"
 
 
 class OrderClosed(BusinessRuleViolated):
-    """The order has been shipped or cancelled, and changes no more."""
+    """The order was shipped or cancelled, and changes no more."""
 
+    code = "order_closed"
     message = "the order has been shipped or cancelled, and changes no more"

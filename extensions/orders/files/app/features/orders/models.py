@@ -1,4 +1,4 @@
-"""The tables of orders: what is stored, and the rules that the database itself keeps."""
+"""The tables of orders, with the rules that the database itself keeps."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ def _now() -> datetime:
 
 
 class Order(Base):
-    """An order. `version` counts its changes, so that nobody overwrites what they have not seen."""
+    """An order. `version` counts its changes, so that no one overwrites a change they have not seen."""
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -36,7 +36,7 @@ class Order(Base):
 
 
 class OrderLine(Base):
-    """So many of one article. Money is in cents: a float would lose some."""
+    """A quantity of one article. Money is in cents: a float would lose some."""
 
     __tablename__ = "order_lines"
     __table_args__ = (

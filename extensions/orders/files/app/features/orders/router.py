@@ -24,7 +24,7 @@ CHANGING = problems(OrderNotFound, OrderClosed, PreconditionFailed, Precondition
 async def list_orders(
     request: Request, database: DatabaseDep, params: Annotated[OrderList, Query()]
 ) -> Page[OrderSummary]:
-    """Orders, page by page."""
+    """List orders, page by page."""
     async with database.read() as connection:
         rows, total = await service.page(connection, params)
     return Page(
@@ -39,18 +39,18 @@ async def list_orders(
 
 @router.get("/feed", responses=problems(CursorInvalid))
 async def read_feed(
-    request: Request, database: DatabaseDep, cursor: CursorQuery, narrowed: Annotated[OrderFilter, Query()]
+    request: Request, database: DatabaseDep, cursor: CursorQuery, wanted: Annotated[OrderFilter, Query()]
 ) -> CursorPage[OrderSummary]:
-    """Orders, newest first, without gaps or repetitions while new ones come in."""
+    """List orders, newest first, without gaps or repetitions while new ones come in."""
     async with database.read() as connection:
-        rows, after = await service.stretch(connection, narrowed, cursor)
+        rows, after = await service.cursor_page(connection, wanted, cursor)
     items = [OrderSummary.model_validate(row) for row in rows]
     return CursorPage(items=items, size=cursor.size, cursor=after, links=cursor_links(request, after))
 
 
 @router.get("/{order_id}", responses=problems(OrderNotFound))
 async def read_order(order_id: Id, database: DatabaseDep, response: Response) -> OrderOutput:
-    """One order with its lines."""
+    """Read one order with its lines."""
     async with database.read() as connection:
         order = OrderOutput.model_validate(await service.find(connection, order_id))
     response.headers["ETag"] = etag(order.version)
@@ -72,7 +72,7 @@ async def place_order(order: OrderInput, database: DatabaseDep, response: Respon
 async def change_order(
     order_id: Id, order: OrderChange, version: ExpectedVersion, database: DatabaseDep, response: Response
 ) -> OrderOutput:
-    """Change an order that nobody else has changed meanwhile."""
+    """Change an order that no one else has changed meanwhile."""
     async with database.transaction() as session:
         changed = await service.change(session, order_id, order, version=version)
     return _answer(changed, response)

@@ -1,4 +1,4 @@
-"""What callers send and get: never the tables themselves, so that either side can change alone."""
+"""The requests and answers of orders. They are not the tables, so that each can change alone."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -17,7 +17,7 @@ Cents = Annotated[int, Field(ge=0, le=2_000_000_000), NumberOnly]
 
 
 class Line(Schema):
-    """So many of one article; `unit_price` in cents."""
+    """A quantity of one article; `unit_price` in cents."""
 
     sku: Text
     quantity: Quantity
@@ -25,7 +25,7 @@ class Line(Schema):
 
 
 class OrderChange(Schema):
-    """What can be changed of an order."""
+    """The part of an order that can be changed."""
 
     reference: Text
     lines: list[Line] = Field(min_length=1, max_length=100)
@@ -34,12 +34,12 @@ class OrderChange(Schema):
     def _each_article_once(self) -> Self:
         skus = [line.sku for line in self.lines]
         if len(set(skus)) < len(skus):
-            raise ValueError("each sku may stand in one line only")
+            raise ValueError("each sku may be in one line only")
         return self
 
 
 class OrderInput(OrderChange):
-    """An order as it is placed."""
+    """A new order."""
 
     replaces_id: Annotated[int, Field(ge=1, le=MAX_INT), NumberOnly] | None = None
 
@@ -63,12 +63,12 @@ class OrderOutput(OrderSummary):
 
     @computed_field
     def total(self) -> int:
-        """The sum of the lines in cents."""
+        """Return the sum of the lines in cents."""
         return sum(line.quantity * line.unit_price for line in self.lines)
 
 
 class OrderFilter(BaseModel):
-    """What a list is narrowed to."""
+    """The filter of a list."""
 
     status: Status | None = None
     sku: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^\x00]+$")

@@ -1,4 +1,4 @@
-"""What can be done with orders: the rules live here, and know nothing of HTTP."""
+"""The operations on orders, with their rules. Nothing here knows of HTTP."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ from app.features.orders.errors import OrderClosed, OrderNotFound, ReplacedOrder
 from app.features.orders.models import Order, OrderLine
 from app.features.orders.schemas import OrderChange, OrderFilter, OrderInput, OrderList
 
-SUMMARY = select(Order.id, Order.reference, Order.status, Order.replaces_id, Order.created_at, Order.version)
 # Built once: a statement takes longer to build than to run.
-ORDER = SUMMARY.add_columns(Order.updated_at)
-ORDER_COLUMNS = ORDER.selected_columns.keys()
+SELECT_SUMMARY = select(Order.id, Order.reference, Order.status, Order.replaces_id, Order.created_at, Order.version)
+SELECT_ORDER = SELECT_SUMMARY.add_columns(Order.updated_at)
+ORDER_COLUMNS = SELECT_ORDER.selected_columns.keys()
 # One statement: of two, the second may see a change that came after the first.
-ORDER_WITH_LINES = (
-    ORDER.add_columns(OrderLine.sku, OrderLine.quantity, OrderLine.unit_price)
+SELECT_ORDER_WITH_LINES = (
+    SELECT_ORDER.add_columns(OrderLine.sku, OrderLine.quantity, OrderLine.unit_price)
     .outerjoin(OrderLine)
     .where(Order.id == bindparam("id"))
     .order_by(OrderLine.id)
@@ -32,12 +32,8 @@ NEWEST_FIRST = Keyset(Order.created_at, Order.id, descending=True)
 
 
 async def find(connection: AsyncConnection, order_id: int) -> dict[str, Any]:
-    """One order with its lines.
-
-    Raises:
-        OrderNotFound: there is none.
-    """
-    rows = (await connection.execute(ORDER_WITH_LINES, {"id": order_id})).all()
+    """Return one order with its lines."""
+    rows = (await connection.execute(SELECT_ORDER_WITH_LINES, {"id": order_id})).all()
     if not rows:
         raise OrderNotFound
     order = {name: getattr(rows[0], name) for name in ORDER_COLUMNS}
@@ -45,18 +41,18 @@ async def find(connection: AsyncConnection, order_id: int) -> dict[str, Any]:
 
 
 async def page(connection: AsyncConnection, params: OrderList) -> tuple[Sequence[Row[Any]], int]:
-    """One page of orders, and how many there are in all."""
-    statement = _narrowed(SUMMARY, params)
+    """Return one page of orders, and how many there are in all."""
+    statement = _filtered(SELECT_SUMMARY, params)
     column = Order.reference if params.sort.endswith("reference") else Order.created_at
     order = column.desc() if params.sort.startswith("-") else column.asc()
     return await pagination.fetch_page(connection, statement.order_by(order, Order.id), params)
 
 
-async def stretch(
-    connection: AsyncConnection, narrowed: OrderFilter, params: CursorParams
+async def cursor_page(
+    connection: AsyncConnection, wanted: OrderFilter, params: CursorParams
 ) -> tuple[Sequence[Row[Any]], str | None]:
-    """The orders behind a cursor, newest first, and the cursor behind them."""
-    statement = NEWEST_FIRST.after(_narrowed(SUMMARY, narrowed), params)
+    """Return the orders after a cursor, newest first, and the cursor after them."""
+    statement = NEWEST_FIRST.after(_filtered(SELECT_SUMMARY, wanted), params)
     rows = (await connection.execute(statement)).all()
     return rows[: params.size], NEWEST_FIRST.cursor(rows, params)
 
@@ -87,7 +83,7 @@ async def change(session: AsyncSession, order_id: int, order: OrderChange, *, ve
 
     Raises:
         OrderNotFound: there is none.
-        PreconditionFailed: somebody else changed it since `version`.
+        PreconditionFailed: someone else has changed it since `version`.
         OrderClosed: it has been shipped or cancelled.
     """
     current = await _locked(session, order_id, version)
@@ -109,7 +105,7 @@ async def ship(session: AsyncSession, order_id: int, *, version: int) -> Order:
 
     Raises:
         OrderNotFound: there is none.
-        PreconditionFailed: somebody else changed it since `version`.
+        PreconditionFailed: someone else has changed it since `version`.
         OrderClosed: it has been shipped or cancelled.
     """
     order = await _locked(session, order_id, version)
@@ -125,7 +121,7 @@ async def delete(session: AsyncSession, order_id: int, *, version: int) -> None:
 
     Raises:
         OrderNotFound: there is none.
-        PreconditionFailed: somebody else changed it since `version`.
+        PreconditionFailed: someone else has changed it since `version`.
     """
     order = await _locked(session, order_id, version)
     # By the session rather than by ON DELETE SET NULL alone, so that their versions count the change.
@@ -162,9 +158,9 @@ def _lines(order: OrderChange) -> list[OrderLine]:
     return [OrderLine(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price) for line in order.lines]
 
 
-def _narrowed(statement: Statement, narrowed: OrderFilter) -> Statement:
-    if narrowed.status is not None:
-        statement = statement.where(Order.status == narrowed.status)
-    if narrowed.sku is not None:
-        statement = statement.where(Order.lines.any(OrderLine.sku == narrowed.sku))
+def _filtered(statement: Statement, wanted: OrderFilter) -> Statement:
+    if wanted.status is not None:
+        statement = statement.where(Order.status == wanted.status)
+    if wanted.sku is not None:
+        statement = statement.where(Order.lines.any(OrderLine.sku == wanted.sku))
     return statement

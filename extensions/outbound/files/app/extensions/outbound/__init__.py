@@ -1,4 +1,4 @@
-"""Outbound calls: other services fail, and this one bears it. Import `Client`, `client` and `resilient` from here."""
+"""Outbound calls that survive the failures of other services: `Client`, `client` and `resilient`."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -9,15 +9,23 @@ from fastapi import Depends, Request
 
 from app.core.component import Check, Component, State
 from app.core.settings import ServiceSettings, Settings
-from app.extensions.outbound.client import Client
-from app.extensions.outbound.decorator import resilient
-from app.extensions.outbound.errors import CallFailed, CallsExhausted, CircuitOpen
-from app.extensions.outbound.registry import Outbound, installed
-from app.extensions.outbound.settings import OutboundSettings
-from app.extensions.outbound.storage import Storage
+from app.extensions.outbound.breaker import Storage
+from app.extensions.outbound.client import Client, Outbound, installed, resilient
+from app.extensions.outbound.settings import (
+    BreakerChanged,
+    CallFailed,
+    CallFinished,
+    CallRetried,
+    CallsExhausted,
+    CircuitOpen,
+    OutboundSettings,
+)
 
 __all__ = [
+    "BreakerChanged",
     "CallFailed",
+    "CallFinished",
+    "CallRetried",
     "CallsExhausted",
     "CircuitOpen",
     "Client",
@@ -29,7 +37,7 @@ __all__ = [
 
 
 def client(service: str) -> Any:
-    """The dependency for the client of a service: `Billing = Annotated[Client, client("billing")]`."""
+    """Return the dependency for the client of a service: `Billing = Annotated[Client, client("billing")]`."""
 
     async def found(request: Request) -> Client:
         outbound: Outbound = request.state.outbound
@@ -39,14 +47,14 @@ def client(service: str) -> Any:
 
 
 def component(settings: Settings) -> Component:
-    """Keeps a client and a guard for each service that is called."""
+    """Keep a client and a guard for each service."""
     mine, service = settings.of(OutboundSettings), settings.of(ServiceSettings)
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
         for name in ("httpx2", "httpcore2"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # they log whole URLs and headers, with what these carry
-        storage = Storage(mine.storage_url, mine.storage_timeout, service.name) if mine.storage_url else None
+            logging.getLogger(name).setLevel(logging.WARNING)  # they log whole URLs and headers
+        storage = Storage(mine, service.name) if mine.storage_url else None
         outbound = Outbound(mine, storage)
         with installed(outbound):
             try:
@@ -55,7 +63,7 @@ def component(settings: Settings) -> Component:
                 await outbound.close()
 
     async def probe(state: State) -> Mapping[str, Any]:
-        states = {service: await guard.gate.look() for service, guard in list(state["outbound"].guards.items())}
+        states = {service: await guard.breaker.look() for service, guard in list(state["outbound"].guards.items())}
         if ill := [service for service, breaker in states.items() if breaker != "closed"]:
             raise CallFailed(", ".join(ill), "CircuitOpen")
         return states

@@ -1,6 +1,7 @@
-"""The guard before one service: a call passes bulkhead, breaker and time limit, and is made again where it may be."""
+"""The guard before one service: bulkhead, circuit breaker, time limits and retries."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -8,86 +9,107 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import TypeVar
 
-from app.core.telemetry import CallFinished, CallRetried, emit
-from app.extensions.outbound.breaker import Breaker
-from app.extensions.outbound.errors import CallFailed, CallsExhausted
-from app.extensions.outbound.gate import Gate
-from app.extensions.outbound.retries import Attempts
-from app.extensions.outbound.settings import Policy
-from app.extensions.outbound.storage import Storage
+from app.core.telemetry import emit
+from app.extensions.outbound.breaker import Breaker, SharedBreaker, Storage
+from app.extensions.outbound.settings import CallFailed, CallFinished, CallRetried, CallsExhausted, Policy
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What an error says of the service. `reason` is a status code or a name, never a text with what was sent."""
+    """The meaning of an error for the service. `reason` is a status code or a name, without any data of the request."""
 
     reason: str
     again: bool = True
-    """Whether another attempt may do better."""
+    """True if another attempt may succeed."""
     ill: bool = True
-    """Whether it counts against the service: one that is merely busy is not ill."""
+    """True if it counts against the service: a busy service is not ill."""
     retry_after: float | None = None
 
 
 Judge = Callable[[Exception], Failure | None]
-"""Tells the service's failures from errors that are the caller's own: those are None, and pass through."""
+"""Returns None for errors of the caller, which pass through."""
+
+
+class Attempts:
+    """The attempts at one call: exponential backoff with full jitter, `Retry-After`, and one deadline."""
+
+    def __init__(self, policy: Policy, *, repeatable: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self.made = 0
+        self._policy = policy
+        self._most = policy.attempts if repeatable else 1
+        self._clock = clock
+        self._end = clock() + policy.deadline
+
+    def seconds(self) -> float:
+        """Return the time of the next attempt: its own limit, or the rest of the deadline."""
+        return min(self._policy.timeout, self._end - self._clock())
+
+    def pause(self, retry_after: float | None) -> float | None:
+        """Return the seconds until the next attempt, or None if there is none.
+
+        Full jitter spreads callers best: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
+        if self.made >= self._most:
+            return None
+        most = min(self._policy.backoff_limit, self._policy.backoff * 2 ** (self.made - 1))
+        pause = random.uniform(0, most) + (retry_after or 0)  # noqa: S311  # not a secret
+        return pause if self._clock() + pause < self._end else None
 
 
 class Guard:
-    """What all calls to one service share."""
+    """The limits that all calls to one service share."""
 
     def __init__(self, service: str, policy: Policy, storage: Storage | None = None) -> None:
         self.service = service
         self.policy = policy
-        self.breaker = Breaker(service, policy)
-        self.gate = Gate(self.breaker, policy, storage)
+        self.breaker = SharedBreaker(Breaker(service, policy), policy, storage)
         self._tasks = asyncio.Semaphore(policy.concurrency)
         self._threads = BoundedSemaphore(policy.concurrency)
 
-    async def call(self, made: Callable[[], Awaitable[T]], *, method: str, repeatable: bool, judge: Judge) -> T:
-        """Call the service: `made` once, and again where it fails and may be repeated.
+    async def call(self, send: Callable[[], Awaitable[T]], *, method: str, repeatable: bool, judge: Judge) -> T:
+        """Call the service: once, and again if it fails and is repeatable.
 
         Raises:
-            CallFailed: the service failed, is left alone for now, or has too many calls already.
+            CallFailed: the service failed, its breaker is open, or too many calls are running.
         """
-        course = Course(self, method, judge, repeatable=repeatable)
-        with course.told():
+        call = Call(self, method, judge, repeatable=repeatable)
+        with call.reported():
             while True:
                 await self._enter()
                 try:
-                    admission = await self.gate.admit()
+                    admission = await self.breaker.admit()
                     try:
-                        with course.attempt():
-                            async with asyncio.timeout(course.attempts.seconds()):
-                                return course.ended(await made())
+                        with call.attempt():
+                            async with asyncio.timeout(call.attempts.seconds()):
+                                return call.ended(await send())
                     finally:
-                        await self.gate.settle(admission, course.succeeded)
+                        await self.breaker.settle(admission, call.succeeded)
                 finally:
                     self._tasks.release()
-                await asyncio.sleep(course.pause)
+                await asyncio.sleep(call.pause)
 
-    def call_from_thread(self, made: Callable[[], T], *, method: str, repeatable: bool, judge: Judge) -> T:
-        """The same without `await`. Nothing stops a thread: the deadline only keeps more attempts from starting."""
-        course = Course(self, method, judge, repeatable=repeatable)
-        with course.told():
+    def call_from_thread(self, send: Callable[[], T], *, method: str, repeatable: bool, judge: Judge) -> T:
+        """Do the same in a thread. Nothing stops a thread: the deadline only prevents more attempts."""
+        call = Call(self, method, judge, repeatable=repeatable)
+        with call.reported():
             while True:
                 if not self._threads.acquire(timeout=self.policy.patience):
                     raise CallsExhausted(self.service, "CallsExhausted")
                 try:
-                    admission = self.gate.admit_from_thread()
+                    admission = self.breaker.admit_from_thread()
                     try:
-                        with course.attempt():
-                            return course.ended(made())
+                        with call.attempt():
+                            return call.ended(send())
                     finally:
-                        self.gate.settle_from_thread(admission, course.succeeded)
+                        self.breaker.settle_from_thread(admission, call.succeeded)
                 finally:
                     self._threads.release()
-                time.sleep(course.pause)
+                time.sleep(call.pause)
 
     async def _enter(self) -> None:
-        if not self._tasks.locked():  # then it takes no time, and needs no clock
+        if not self._tasks.locked():  # the common case needs no timer
             await self._tasks.acquire()
             return
         try:
@@ -97,27 +119,27 @@ class Guard:
             raise CallsExhausted(self.service, "CallsExhausted") from None
 
 
-class Course:
-    """One call, with what becomes of each attempt at it."""
+class Call:
+    """One call, with the result of each attempt."""
 
     def __init__(self, guard: Guard, method: str, judge: Judge, *, repeatable: bool) -> None:
         self.attempts = Attempts(guard.policy, repeatable=repeatable)
         self.pause = 0.0
         self.succeeded: bool | None = None
-        """How the attempt ended; None where it says nothing of the service, as a cancelled one."""
+        """The end of the attempt; None if it says nothing about the service, such as a cancelled one."""
         self._guard = guard
         self._method = method
         self._judge = judge
         self._outcome = "ok"
 
     def ended(self, result: T) -> T:
-        """Note what an answer says of itself, and hand it on."""
+        """Note the status of an answer, and return the answer."""
         self._outcome = str(getattr(result, "status_code", "ok"))
         return result
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """One attempt. Ends without an error where the next one is due after `pause` seconds."""
+        """Run one attempt. Ends without an error if the next one is due after `pause` seconds."""
         self.attempts.made += 1
         self.succeeded = None
         try:
@@ -135,8 +157,8 @@ class Course:
             self.pause = pause
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tell how the call ended."""
+    def reported(self) -> Iterator[None]:
+        """Emit the end of the call."""
         started = time.perf_counter()
         try:
             yield

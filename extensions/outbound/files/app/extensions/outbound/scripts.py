@@ -1,7 +1,7 @@
-"""What `Breaker` does, for all processes: two scripts that the storage runs, each as one step and in one round trip.
+"""The Lua scripts of the shared circuit breaker: each is one step on the server, in one round trip.
 
-The time is the server's, in microseconds. An era is the moment at which it began, so eras grow even where the server
-has lost all of them. `next` is when the next call may try: after an open breaker's time, or that of a lost probe.
+The time is the server's, in microseconds. An era is the time of its start, so that eras grow even after the server has
+lost all data. `next` is the earliest time of the next call: after the time of an open breaker, or of a lost probe.
 """
 
 _READ = """
@@ -23,8 +23,8 @@ local function turn(new)
 end
 """
 
-# Milliseconds until it is forgotten, and until a probe is given up for lost.
-# Returns state, era, whether the call may pass, and in how many milliseconds one may.
+# Arguments: milliseconds until it is forgotten, and until a probe counts as lost.
+# Returns state, era, 1 if the call may pass, and the milliseconds until a call may.
 ADMIT = (
     _READ
     + """
@@ -42,8 +42,9 @@ return {state, era, 1, 0}
 """
 )
 
-# Milliseconds until it is forgotten, the era of the call, how it ended (1 or 0, or nothing where it was given up),
-# failures that open, successes that close, and milliseconds until an open one lets a call try. Returns state and era.
+# Arguments: milliseconds until it is forgotten, era of the call, result (1, 0, or nothing for a cancelled call),
+# failures that open, successes that close, and milliseconds until an open breaker lets a call try.
+# Returns state and era.
 SETTLE = (
     _READ
     + """

@@ -1,4 +1,4 @@
-"""How answers look: as the endpoints return them, and problems as RFC 9457 has them."""
+"""The response format: results of endpoints as they are, and problems by RFC 9457."""
 
 from typing import Any
 
@@ -14,5 +14,5 @@ class Failure(BaseModel):
 
 
 def failure(_message: str, _status: int) -> dict[str, Any]:
-    """What is added to one problem: nothing."""
+    """Return the members that a problem gets: none."""
     return {}

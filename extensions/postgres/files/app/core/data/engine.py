@@ -1,22 +1,22 @@
-"""PostgreSQL: everything that differs between databases."""
+"""PostgreSQL: its engine, settings and errors."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 from pydantic import Field, field_validator
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.core.data.pool import DatabaseFault, Gate, PoolSettings, keep_fresh
+from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
 
 READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
-"""The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
+"""The options of a connection for reads. Each statement sees what is committed, so no transaction is needed."""
 SNAPSHOT: dict[str, Any] = {"read_only": True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """The options of a connection on which all statements see one state."""
-MIGRATES_IN_BATCHES = False
 MIGRATION_LOCK = 7_302_114_501
 """The key of the advisory lock under which migrations run: any number, the same for all replicas."""
 
@@ -27,11 +27,11 @@ _UNDECIDED = ("08", "57P", "40003")
 _UNAVAILABLE = ("08", "53", "57", "58", "40", "55P03", "25006")
 """Connection, resources, operator, system, rollback, lock, read-only (a replica that was the primary)."""
 CANNOT_CONNECT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError)
-"""What opening a connection may raise: nobody is there, or the server takes no more."""
+"""The errors of opening a connection: the server is away, or takes no more."""
 
 
 class DatabaseSettings(PoolSettings):
-    """A server, and how long each wait for it may take."""
+    """The server, and a limit for each wait."""
 
     url: str = Field(
         description="Where the database is: postgresql://host:5432/name, user:password@ before the host.", repr=False
@@ -52,22 +52,17 @@ class DatabaseSettings(PoolSettings):
 
 
 class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that closes promptly, whose time limit can be changed, and whose COMMIT is a COMMIT."""
+    """A connection that closes in a bounded time, whose time limit can change, and whose COMMIT commits."""
 
     close_timeout = 0.2
     _config: Any
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as asyncpg has it
-        """Close, or cut the line."""
+        """Close, or abort after `close_timeout` seconds."""
         await super().close(timeout=min(timeout or self.close_timeout, self.close_timeout))
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # as asyncpg has it
-        """Run a command. The driver sends BEGIN and COMMIT by this as well.
-
-        Raises:
-            InFailedSQLTransactionError: PostgreSQL rolled back at a COMMIT, without an error, because a statement of
-                the transaction had failed.
-        """
+        """Run a command, and raise if a COMMIT rolled back: PostgreSQL reports no error then."""
         done: str = await super().execute(query, *args, timeout=timeout)
         if done == "ROLLBACK" and query.startswith("COMMIT"):
             raise asyncpg.InFailedSQLTransactionError(
@@ -77,17 +72,14 @@ class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
         return done
 
     def allow(self, seconds: float) -> float:
-        """Give commands this many seconds from now on, and return what they had."""
+        """Set the seconds of a command, and return those before. asyncpg has no public way to (decision 0030)."""
         before: float = self._config.command_timeout
         self._config = self._config._replace(command_timeout=seconds)
         return before
 
 
 def create(settings: DatabaseSettings) -> AsyncEngine:
-    """The engine, with a limit on every wait."""
-    connection_class = type(
-        "Connection", (PromptConnection,), {"__slots__": (), "close_timeout": settings.close_timeout}
-    )
+    """Return an engine with a limit on every wait."""
     engine = create_async_engine(
         settings.url,
         pool_size=settings.pool_size,
@@ -99,7 +91,7 @@ def create(settings: DatabaseSettings) -> AsyncEngine:
         connect_args={
             "timeout": settings.connect_timeout,
             "command_timeout": settings.command_timeout,
-            "connection_class": connection_class,
+            "connection_class": PromptConnection,
             "server_settings": {
                 "application_name": "app",
                 "statement_timeout": str(int(settings.statement_timeout * 1000)),
@@ -108,24 +100,45 @@ def create(settings: DatabaseSettings) -> AsyncEngine:
             },
         },
     )
-    keep_fresh(
-        engine,
-        is_closed=lambda connection: connection.driver_connection.is_closed(),
-        ping=lambda connection: connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=0.5)),
-        idle=settings.idle_ping,
-    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.driver_connection.close_timeout = settings.close_timeout
+
+    _keep_fresh(engine, settings.idle_ping)
     return engine
 
 
-def write_gate(settings: DatabaseSettings) -> Gate | None:
-    """Writers go through the same gate as readers."""
+def _keep_fresh(engine: AsyncEngine, idle: float) -> None:
+    """Never hand out a stale connection: closed ones are noticed for free, those idle for long are pinged.
+
+    A ping at each check-out would cost every read a round trip.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def returned(_: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def taken(connection: Any, record: Any, _: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError("closed while it was idle")
+        if time.monotonic() - record.info.get("idle_since", time.monotonic()) > idle:
+            try:
+                connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=0.5))
+            except Exception as error:
+                raise DisconnectionError("did not answer after it had been idle") from error
+
+
+def write_limiter(settings: DatabaseSettings) -> ConnectionLimiter | None:
+    """Return nothing: writers share the limit of readers."""
     del settings
     return None
 
 
 @asynccontextmanager
 async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> AsyncIterator[None]:
-    """Give the statements of a block this many seconds, here and on the server. `local` ends with the transaction."""
+    """Allow the statements of a block this many seconds, here and on the server. `local`: for one transaction."""
     driver = (await connection.get_raw_connection()).driver_connection
     if not isinstance(driver, PromptConnection):
         raise TypeError(f"create() makes no {type(driver).__name__}")
@@ -144,29 +157,29 @@ async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> 
 
 
 def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
-    """The engine of migrations: one may take an hour, and wait as long for another replica's."""
+    """Return an engine for migrations, which may take an hour and wait as long for another replica."""
     hour = 3600.0
     return create(settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1}))
 
 
 def gone(engine: AsyncEngine) -> str | None:
-    """Nothing: a server does not lose its database unnoticed."""
+    """Return nothing: a server does not lose its database unnoticed."""
     del engine
     return None
 
 
 async def verify(connection: AsyncConnection) -> None:
-    """Nothing beyond being there."""
+    """Check that the server answers."""
     await connection.execute(text("SELECT 1"))
 
 
 async def facts(connection: AsyncConnection) -> dict[str, Any]:
-    """The server's version, for operators."""
+    """Return the version of the server, for operators."""
     return {"server": await connection.scalar(text("SHOW server_version"))}
 
 
 def commit_was_refused(error: DBAPIError) -> bool:
-    """Whether a COMMIT that ended so has stored nothing: the server itself said so."""
+    """Return whether the server said that a failed COMMIT has stored nothing."""
     code = _code(error)
     return bool(code) and not code.startswith(_UNDECIDED)
 
@@ -177,7 +190,7 @@ def _code(error: DBAPIError) -> str:
 
 
 def fault(error: DBAPIError) -> DatabaseFault | None:
-    """What PostgreSQL complains of, or nothing where the statement itself is wrong."""
+    """Return what PostgreSQL refuses, or nothing if the statement itself is wrong."""
     cause = error.orig.__cause__ if error.orig else None
     code = _code(error)
     if code.startswith(_UNAVAILABLE):
@@ -193,7 +206,7 @@ def fault(error: DBAPIError) -> DatabaseFault | None:
 
 @contextmanager
 def migration_lock(connection: Connection) -> Iterator[None]:
-    """One migration at a time, whoever starts them: an advisory lock of the session."""
+    """Run one migration at a time, by an advisory lock of the session."""
     connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
     connection.commit()
     try:
@@ -205,5 +218,5 @@ def migration_lock(connection: Connection) -> Iterator[None]:
 
 
 def prepare_place(url: str) -> None:
-    """A server makes its own place."""
+    """Do nothing: the server has its own storage."""
     del url

@@ -1,4 +1,4 @@
-"""Rate limit: how often one client, or one key, may call."""
+"""Rate limit: how often one client or one key may call."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from app.core.settings import ServiceSettings, Settings
 from app.extensions.rate_limit.middleware import RateLimit
 from app.extensions.rate_limit.routes import limited
 from app.extensions.rate_limit.settings import RateLimitSettings
-from app.extensions.rate_limit.shared import Shared
+from app.extensions.rate_limit.windows import SharedCounters
 
 __all__ = ["RateLimitSettings", "component", "limited"]
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def component(settings: Settings) -> Component:
-    """Counts in this process, or with a storage for all of them."""
+    """Count in this process, or in a storage for all processes."""
     mine = settings.of(RateLimitSettings)
     service = settings.of(ServiceSettings)
     if mine.enabled is False or (mine.enabled is None and service.environment == "test"):
         return Component(name="rate_limit")
-    shared = Shared(mine, service.name) if mine.storage_url else None
+    shared = SharedCounters(mine, service.name) if mine.storage_url else None
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
@@ -38,6 +38,6 @@ def component(settings: Settings) -> Component:
             )
         yield {}
         if shared is not None:
-            await shared.close()
+            await shared.client.close()
 
     return Component(name="rate_limit", middleware=[Middleware(RateLimit, mine, shared)], lifespan=lifespan)

@@ -1,4 +1,4 @@
-"""Limits of single routes: a mark on the endpoint, found again by the path before anything is routed."""
+"""Limits of single routes: a mark on the endpoint, found by the path before routing."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ MARK = "__rate_limit__"
 
 
 def limited(*, per_minute: int | None = None, per_hour: int | None = None) -> Callable[[EndpointT], EndpointT]:
-    """Give a route a limit of its own, counted for it alone, in place of the service's; without arguments, none."""
+    """Give a route its own limit and counter, in place of the service's; without arguments, no limit."""
     own = limit(per_minute, per_hour)
 
     def mark(endpoint: EndpointT) -> EndpointT:
@@ -26,7 +26,7 @@ def limited(*, per_minute: int | None = None, per_hour: int | None = None) -> Ca
 
 
 class Route(NamedTuple):
-    """What tells a route, and its own limit if it has one."""
+    """A route, with its own limit if it has one."""
 
     pattern: re.Pattern[str]
     methods: frozenset[str]
@@ -35,7 +35,7 @@ class Route(NamedTuple):
 
 
 class Routes:
-    """The routes of the service, those of its included routers too, in the order in which they are matched."""
+    """All routes of the service, in the order of matching."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._all = [
@@ -50,7 +50,7 @@ class Routes:
         self.marked = [route for route in self._all if route.limit is not None]
 
     def own_limit(self, method: str, path: str) -> Route | None:
-        """The route, if it has a limit of its own."""
+        """Return the route if it has its own limit."""
         for marked in self.marked:  # few: most requests end here
             if method in marked.methods and marked.pattern.match(path):
                 first = next(route for route in self._all if method in route.methods and route.pattern.match(path))

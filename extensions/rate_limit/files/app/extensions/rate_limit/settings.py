@@ -1,4 +1,4 @@
-"""The settings of the limits."""
+"""The settings of the rate limit."""
 
 from typing import Annotated, ClassVar
 
@@ -8,7 +8,7 @@ from app.core.settings import CommaSeparated, Group, address
 
 
 class RateLimitSettings(Group):
-    """How often one client may call, and where that is counted."""
+    """The limits of one client, and the storage of the counters."""
 
     group: ClassVar[str] = "rate_limit"
     enabled: bool | None = Field(None, description="Whether requests are limited; unset: except in tests.")

@@ -1,4 +1,4 @@
-"""The cache: a value is loaded once, however many ask for it, and an outage of the server only makes it slower."""
+"""The cache: concurrent misses load a value once, and during an outage each read calls its loader."""
 
 import asyncio
 import logging
@@ -14,28 +14,55 @@ from fastapi import Depends, Request
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.data.outage import Away, Seldom
+from app.core.data.redis_client import BackendUnavailable, RedisClient
 from app.core.database import once_committed
 from app.core.errors import ServiceError
-from app.core.telemetry import CacheRead, emit
-from app.extensions.redis.connection import Connection
-from app.extensions.redis.entries import Entry, decode, encode, from_json, reason, through_json
-from app.extensions.redis.flights import Flight, Flights
+from app.core.observability.throttle import Throttle
+from app.core.telemetry import describe, emit
 from app.extensions.redis.keys import key_group, prefix_group, tag_group
-from app.extensions.redis.settings import RedisSettings
-from app.extensions.redis.store import Found, Place, Store
+from app.extensions.redis.single_flight import Flight, SingleFlight
+from app.extensions.redis.store import (
+    Entry,
+    Found,
+    Place,
+    RedisSettings,
+    Store,
+    decode,
+    encode,
+    from_json,
+    reason,
+    through_json,
+)
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 JITTER = 0.1
-"""What is stored together does not expire together: up to a tenth of its time is taken off."""
+"""The random share of a lifetime that is taken off, so that values stored together do not expire together."""
 POLL = 0.05
-"""Seconds between two looks whether another process has loaded a value, on average."""
+"""Seconds between two looks for a value that another process loads, on average."""
+MILLISECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class CacheRead(NamedTuple):
+    """A read of a cache. `outcome` is hit, miss, stale or error."""
+
+    cache: str
+    outcome: str
+    duration: float
+
+
+describe(
+    CacheRead,
+    log=("debug", "cache read"),
+    counter=("cache_reads_total", "Reads of caches.", {"cache": "cache", "outcome": "outcome"}),
+    histogram=("cache_read_duration_seconds", "Time of a read, loading included.", {"cache": "cache"}, MILLISECONDS),
+    span=("cache.get", "{0.cache}"),
+)
 
 
 class Wanted(NamedTuple):
-    """One value, and how it is made."""
+    """A value to read, and its loader."""
 
     cache: str
     place: Place
@@ -45,7 +72,7 @@ class Wanted(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A value, its JSON if that can carry it, and how it was come by."""
+    """A value, its JSON if that represents it, and the outcome of the read."""
 
     value: Any
     json: bytes | None
@@ -53,45 +80,42 @@ class Loaded(NamedTuple):
 
 
 class Cache:
-    """Values by key, in a server that all processes share. Without a server each read goes to its loader."""
+    """Values by key, in a server that all processes share. Without a server each read calls its loader."""
 
-    def __init__(self, connection: Connection | None, settings: RedisSettings, namespace: str) -> None:
+    def __init__(self, connection: RedisClient | None, settings: RedisSettings, namespace: str) -> None:
         self._store = Store(connection, namespace) if connection else None
         self._settings = settings
-        self._flights = Flights[Loaded]()
+        self._flights = SingleFlight[Loaded]()
         self._forgotten = 0
-        self._missed = 1  # invalidations of which the server may not know: at the start, those of a predecessor
+        self._missed = 1  # invalidations that the server may have missed: at the start, those of the previous process
         self._caught_up = 0
         self._catching_up = asyncio.Lock()
         self._unsure: list[tuple[Place, str]] = []
-        self._due = defaultdict[str, Seldom](Seldom)
+        self._may_warn = defaultdict[str, Throttle](Throttle)
         if connection:
             connection.on_return.append(self._give_back)
             connection.on_return.append(self._catch_up)
 
     async def start(self) -> None:
-        """Void what is stored, or else as soon as the server is there: a predecessor may have had to forget some of it.
-
-        It waits for the server no longer than a request does.
-        """
-        with suppress(Away):
+        """Make all values void, now or when the server answers: the last process may have missed an invalidation."""
+        with suppress(BackendUnavailable):
             await self._catch_up()
 
     async def get(
         self, key: str, load: Callable[[], Awaitable[T]], *, ttl: float, kind: TypeAdapter[T], tags: Sequence[str] = ()
     ) -> T:
-        """The value of a key (see `key_for`), from the cache or else from `load`, which is called once for all.
+        """Return the value of a key (see `key_for`) from the cache, or from `load`, called once for all callers.
 
-        Do not call it in a transaction that `load` reads in: what that sees may never be committed. A value that does
-        not come back equal from JSON is not stored, so that a hit and a miss never differ.
+        Do not call it in a transaction that `load` reads in: its data may never be committed. A value that does not
+        come back equal from JSON is not stored, so that a hit and a miss never differ.
 
         Args:
             key: its first part, up to a colon, names the cache in metrics.
-            load: makes the value. While it fails, the last value is given for some time longer; but an error that is
-                the caller's (a 4xx) is raised.
-            ttl: seconds until the value is loaded anew.
-            kind: what the value is, so that it can be JSON: `TypeAdapter(Product)`.
-            tags: names under which it can be invalidated together with others.
+            load: makes the value. If it fails, the last value is used for some time; an error of the caller (a 4xx)
+                is raised.
+            ttl: seconds until the value is loaded again.
+            kind: the type of the value, for JSON: `TypeAdapter(Product)`.
+            tags: names under which values are invalidated together.
         """
         if self._store is None:
             return await load()
@@ -106,41 +130,26 @@ class Cache:
         return result
 
     async def invalidate(self, *keys: str, within: AsyncSession | None = None) -> None:
-        """Forget values.
+        """Invalidate the values of these keys.
 
-        Args:
-            keys: those of the values.
-            within: the transaction that changes them: they are forgotten right after its commit, also if the outcome of
-                that is unknown. Without it, call this after the commit: before, others would load the old value again.
+        `within` is the transaction that changes them: they are invalidated right after its commit, also if the outcome
+        of that is unknown. Without it, call this after the commit: before, others would load the old value again.
         """
         await self._forget([key_group(key) for key in keys], within)
 
     async def invalidate_prefix(self, prefix: str, *, within: AsyncSession | None = None) -> None:
-        """Forget every value whose key begins so, up to a colon; an empty prefix is all of them.
-
-        Args:
-            prefix: what the keys begin with.
-            within: as in `invalidate`.
-
-        Raises:
-            ValueError: the prefix ends inside a word.
-        """
+        """Invalidate every value whose key has this prefix, which ends with a colon; an empty prefix is all values."""
         await self._forget([prefix_group(prefix)], within)
 
     async def invalidate_tag(self, *tags: str, within: AsyncSession | None = None) -> None:
-        """Forget every value that was stored with one of these tags.
-
-        Args:
-            tags: the tags.
-            within: as in `invalidate`.
-        """
+        """Invalidate every value that was stored with one of these tags."""
         await self._forget([tag_group(tag) for tag in tags], within)
 
     async def _get(self, store: Store, wanted: Wanted) -> Loaded:
         try:
             await self._catch_up()
             found = await store.read(wanted.place)
-        except Away:
+        except BackendUnavailable:
             loaded, others = await self._flights.join(wanted.place.value, [self._forgotten], self._without(wanted))
         else:
             last = self._decode(found, wanted)
@@ -152,7 +161,7 @@ class Cache:
         return loaded._replace(value=await self._copy(loaded, wanted)) if others else loaded
 
     async def _load(self, store: Store, wanted: Wanted, flight: Flight[Loaded]) -> Loaded:
-        """Load it under the lock that all processes share, or take what another one has loaded."""
+        """Load it under the lock that all processes share, or take the value that another process has loaded."""
         token = os.urandom(8).hex()
         lifetime = wanted.ttl + self._settings.stale
         give_up = monotonic() + self._settings.loading_timeout
@@ -164,7 +173,7 @@ class Cache:
                     loading=self._settings.loading_timeout,
                     lifetime=lifetime + self._settings.loading_timeout,
                 )
-            except Away:
+            except BackendUnavailable:
                 self._unsure.append((wanted.place, token))
                 return await self._without(wanted)(flight)
             last = self._decode(found, wanted)
@@ -192,7 +201,7 @@ class Cache:
             if taken:
                 try:
                     await store.give(wanted.place, token, entry, lifetime=lifetime)
-                except Away:
+                except BackendUnavailable:
                     self._unsure.append((wanted.place, token))
 
     def _without(self, wanted: Wanted) -> Callable[[Flight[Loaded]], Awaitable[Loaded]]:
@@ -203,31 +212,31 @@ class Cache:
         return load
 
     async def _call(self, wanted: Wanted, outcome: str) -> Loaded:
-        """Call the loader, and give what a hit would give. A value that is another one as JSON is given as it is."""
+        """Call the loader, and return what a hit would return, or the value itself if JSON does not represent it."""
         value = await wanted.load()
         try:
             value, json = through_json(value, wanted.kind)
-        except Exception as error:  # noqa: BLE001  # types of the owner's may raise anything
+        except Exception as error:  # noqa: BLE001  # types of the owner may raise anything
             self._warn("a value of the cache %s is not stored, JSON cannot carry it: %s", wanted.cache, reason(error))
             return Loaded(value, None, outcome)
         return Loaded(value, json, outcome)
 
     async def _copy(self, loaded: Loaded, wanted: Wanted) -> Any:
-        """A value for a caller who has waited for it. What cannot be copied is loaded by each."""
+        """Return a copy for a caller that has waited. A value that cannot be copied is loaded by each caller."""
         if loaded.json is not None:
-            with suppress(Exception):  # it waited for another type under the same key
+            with suppress(Exception):  # the caller wants another type under the same key
                 return from_json(loaded.json, wanted.kind)
         return await wanted.load()
 
     def _decode(self, found: Found, wanted: Wanted) -> Entry[Any] | None:
         try:
             return decode(found.raw, wanted.kind, found.versions)
-        except Exception as error:  # noqa: BLE001  # types of the owner's may raise anything
+        except Exception as error:  # noqa: BLE001  # types of the owner may raise anything
             self._warn("an entry of the cache %s cannot be read, so it is loaded: %s", wanted.cache, reason(error))
             return None
 
     def _warn(self, message: str, name: str, error: str) -> None:
-        if self._due[message]():
+        if self._may_warn[message]():
             logger.warning(message, name, error)
 
     async def _forget(self, forgotten: Sequence[str], within: AsyncSession | None) -> None:
@@ -237,9 +246,9 @@ class Cache:
                 return
             try:
                 await self._store.forget(forgotten)
-            except Away:
+            except BackendUnavailable:
                 self._missed += 1
-            except BaseException:  # cancelled: it is unknown how far it came
+            except BaseException:  # cancelled, perhaps after it was sent
                 self._missed += 1
                 raise
 
@@ -249,7 +258,7 @@ class Cache:
             once_committed(within, forget, if_unknown=forget)
 
     async def _catch_up(self) -> None:
-        """Void everything if something was to be forgotten of which the server may not know."""
+        """Make all values void if the server may have missed an invalidation."""
         if self._store is None or self._caught_up == self._missed:
             return
         async with self._catching_up:
@@ -259,14 +268,14 @@ class Cache:
                 self._caught_up = missed
 
     async def _give_back(self) -> None:
-        """Give back the locks that a frozen server may have given, and that no caller waits for."""
+        """Release the locks that a frozen server may have given to calls that are gone."""
         while self._store and self._unsure:
             await self._store.give(*self._unsure[-1])
             self._unsure.pop()
 
 
 async def current_cache(request: Request) -> Cache:
-    """The cache of the running service."""
+    """Return the cache of the running service."""
     cache: Cache = request.state.cache
     return cache
 

@@ -1,4 +1,4 @@
-"""The decorator: a function whose results are kept in the cache of the running service."""
+"""The decorator `@cached`: a function whose results are in the cache of the running service."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -23,7 +23,7 @@ _running: list[Cache] = []
 
 @contextmanager
 def running(cache: Cache) -> Iterator[None]:
-    """Have every cached function use this cache until the block ends."""
+    """Let every cached function use this cache until the block ends."""
     _running.append(cache)
     try:
         yield
@@ -34,20 +34,20 @@ def running(cache: Cache) -> Iterator[None]:
 def cached(
     *, ttl: float, key: str, tags: Sequence[str] = ()
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
-    """Keep what an async function returns. Outside a running service it is simply called.
+    """Cache the results of an async function. Outside a running service the function is simply called.
 
-    It is also simply called if one of its arguments is a transaction: what that sees may never be committed, or be
-    older than the last invalidation.
+    It is also simply called if an argument is a transaction, whose data may never be committed, or be older than the
+    last invalidation.
 
     Args:
         ttl: seconds.
-        key: names the result by the function's arguments: `"product:{product_id}"`. Every argument that the result
-            depends on has to be in it, the caller's identity too.
-        tags: names of the same kind, under which results are invalidated together.
+        key: the name of the result, with arguments: `"product:{product_id}"`. It needs every argument that the result
+            depends on, and also the caller's identity.
+        tags: names of the same form, under which results are invalidated together.
 
     Raises:
-        TypeError: the key names no argument of the function, or the function does not say what it returns. At a call:
-            an argument has no text that could be in a key.
+        TypeError: the key names a missing argument, or the function has no return annotation. At a call: an argument
+            has no text for a key.
     """
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -58,10 +58,10 @@ def cached(
             if name not in signature.parameters:
                 raise TypeError(f"{where} has no argument {name!r}: name those of {signature} in the key and the tags")
         if signature.return_annotation is signature.empty:
-            raise TypeError(f"{where} does not say what it returns: annotate it, so that it can be read from JSON")
+            raise TypeError(f"{where} has no return annotation: add it, so that results can be read from JSON")
 
         @once
-        def kind() -> TypeAdapter[T]:  # at the first call, when every name that the annotation uses is defined
+        def kind() -> TypeAdapter[T]:  # at the first call, when every name in the annotation is defined
             return TypeAdapter(get_type_hints(function, include_extras=True)["return"])
 
         @wraps(function)

@@ -1,4 +1,4 @@
-"""Locks: something is done by one process at a time, wherever the others run."""
+"""Locks: one process at a time does something, on any machine."""
 
 import asyncio
 import logging
@@ -11,9 +11,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.core.data.outage import Away
+from app.core.data.redis_client import BackendUnavailable, RedisClient
 from app.core.errors import Conflict, ServiceUnavailable
-from app.extensions.redis.connection import Connection, milliseconds
+from app.extensions.redis.store import milliseconds
 
 GIVE_BACK = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 logger = logging.getLogger(__name__)
@@ -32,39 +32,39 @@ class LockUnavailable(ServiceUnavailable):
 
 
 class Locks:
-    """Locks by name, below one namespace."""
+    """Locks by name, in one namespace."""
 
-    def __init__(self, connection: Connection | None, namespace: str) -> None:
+    def __init__(self, connection: RedisClient | None, namespace: str) -> None:
         self._connection = connection
         self._namespace = namespace
         self._give_back = connection.script(GIVE_BACK) if connection else None
         self._unsure: dict[str, str] = {}
-        """Locks that the server may still hold for us, by their tokens."""
+        """Locks that the server may still hold for this process, by token."""
         if connection:
             connection.on_return.append(self._give_back_late)
 
     @asynccontextmanager
     async def hold(self, name: str, *, seconds: float, wait: float = 0.0) -> AsyncIterator[None]:
-        """Be the only one inside a block, for some seconds at most: then the lock ends, and so the block is given up.
+        """Hold a lock while the block runs. The block is cancelled after `seconds`, when the lock ends.
 
-        The server can lose a lock, when it restarts or is full: that is logged at the end of the block. What must never
+        The server can lose a lock if it restarts or is full: that is logged at the end of the block. What must never
         happen twice needs a constraint of the database as well.
 
         Args:
-            name: what is being done.
-            seconds: how long the block may take.
-            wait: seconds to wait while somebody else does it.
+            name: the name of the lock.
+            seconds: the time of the block.
+            wait: seconds to wait while another process holds the lock.
 
         Raises:
-            LockTaken: somebody else did it all the while.
-            LockUnavailable: there is no server to ask, or it does not answer.
+            LockTaken: another process holds the lock.
+            LockUnavailable: there is no server, or it does not answer.
             TimeoutError: the block took too long.
         """
         if self._connection is None:
             raise LockUnavailable
         key, token, give_up = f"{self._namespace}:lock:{name}", os.urandom(16).hex(), monotonic() + wait
         while True:
-            ends = asyncio.get_running_loop().time() + seconds  # counted from before the server counts
+            ends = asyncio.get_running_loop().time() + seconds  # before the time of the server starts
             if await self._take(self._connection, key, token, seconds):
                 break
             if monotonic() >= give_up:
@@ -78,11 +78,11 @@ class Locks:
             if lost and asyncio.get_running_loop().time() < ends:
                 logger.warning("the lock %s was lost before its block ended: another may have run meanwhile", name)
 
-    async def _take(self, connection: Connection, key: str, token: str, seconds: float) -> bool:
+    async def _take(self, connection: RedisClient, key: str, token: str, seconds: float) -> bool:
         try:
             return bool(await connection.command("SET", key, token, "NX", "PX", milliseconds(seconds)))
-        except Away as error:
-            if error.__cause__ is not None:  # it was sent, and the server may do it yet
+        except BackendUnavailable as error:
+            if error.__cause__ is not None:  # it was sent, and the server may still do it
                 self._unsure[token] = key
             raise LockUnavailable from error
         except BaseException:  # cancelled, and it may have been sent
@@ -90,12 +90,12 @@ class Locks:
             raise
 
     async def _release(self, key: str, token: str) -> bool:
-        """Give a lock back, at once or when the server is there again, and tell whether it was still held."""
+        """Release a lock, now or when the server is back, and return true if it was still held."""
         if self._give_back is None:
             return True
         try:
             return bool(await self._give_back([key], [token]))
-        except Away:
+        except BackendUnavailable:
             self._unsure[token] = key
             return True
 
@@ -107,7 +107,7 @@ class Locks:
 
 
 async def current_locks(request: Request) -> Locks:
-    """The locks of the running service."""
+    """Return the locks of the running service."""
     locks: Locks = request.state.locks
     return locks
 

@@ -1,4 +1,4 @@
-"""Sentry: unexpected errors, and where that is asked for the times of requests, with their ids."""
+"""Sentry: unexpected errors, and optionally the durations of requests, with their ids."""
 
 from app.core.component import Component
 from app.core.settings import ServiceSettings, Settings
@@ -8,7 +8,7 @@ __all__ = ["SentrySettings", "component"]
 
 
 def component(settings: Settings) -> Component:
-    """Reports while the service is open; without a DSN nothing is imported or listened to."""
+    """Report while the service is open; without a DSN nothing is imported."""
     mine = settings.of(SentrySettings)
     if mine.dsn is None:
         return Component(name="sentry")

@@ -9,7 +9,7 @@ from app.core.settings import Group
 
 
 class SentrySettings(Group):
-    """Where errors are sent, and as what."""
+    """The destination of errors, and their labels."""
 
     group: ClassVar[str] = "sentry"
     dsn: SecretStr | None = Field(None, description="The address of your Sentry project; unset: off.")
@@ -32,5 +32,5 @@ class SentrySettings(Group):
         except ValueError:
             right = False
         if not (right and project.isdecimal()):
-            raise ValueError("it has to look like https://key@sentry.example.com/1")
+            raise ValueError("has to look like https://key@sentry.example.com/1")
         return dsn

@@ -1,4 +1,4 @@
-"""Transactions: of a share of the requests how long they took, and what in them."""
+"""Transactions: the duration of a share of the requests, and of their parts."""
 
 import random
 from collections.abc import Callable
@@ -10,22 +10,22 @@ import sentry_sdk
 from sentry_sdk.tracing import Transaction
 
 from app.core import context
-from app.core.telemetry import CacheRead, CallFinished, QueryFinished, RequestFinished, RequestStarted
+from app.core.telemetry import QueryFinished, RequestFinished, RequestStarted, described
 
 UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/metrics"})
-"""What machines ask every few seconds would drown what people ask."""
+"""Probes of machines, every few seconds, are left out."""
 
 _transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 
 
 class Started:
-    """Begins one for a share of the requests. It is drawn here: the SDK takes 0.1 ms to find that it wants none."""
+    """Begins a transaction for a share of the requests. The SDK itself takes 0.1 ms to decide that."""
 
     def __init__(self, share: float) -> None:
         self.share = share
 
     def __call__(self, event: RequestStarted) -> None:
-        """Begin one, perhaps."""
+        """Begin a transaction, if the request is in the share."""
         request = context.current()
         if request is None or event.path in UNTRACED or random.random() >= self.share:  # noqa: S311  # no secret
             _transaction.set(None)
@@ -39,13 +39,13 @@ class Started:
             sampled=True,
         )
         sentry_sdk.start_transaction(transaction)
-        transaction.sample_rate = self.share  # by which Sentry counts them up
+        transaction.sample_rate = self.share  # Sentry extrapolates from it
         _transaction.set(transaction)
         request.span_id, request.trace_flags = transaction.span_id, "01"
 
 
 def finished(event: RequestFinished) -> None:
-    """End it, with what is known only now."""
+    """End the transaction with its final name and status."""
     transaction = _transaction.get()
     if transaction is not None:
         transaction.name = f"{event.method} {event.route}"
@@ -54,20 +54,24 @@ def finished(event: RequestFinished) -> None:
 
 
 def spent(kind: str, what: str, seconds: float) -> None:
-    """A part of the request has ended just now."""
+    """Add a part of the request that has just ended."""
     transaction = _transaction.get()
-    if transaction is not None and transaction.timestamp is None:  # set where it has been sent: the answer is out
+    if transaction is not None and transaction.timestamp is None:  # set after the answer was sent
         now = datetime.now(UTC)
         part = transaction.start_child(op=kind, name=what, start_timestamp=now - timedelta(seconds=seconds))
         part.finish(end_timestamp=now)
 
 
 def listeners(share: float) -> dict[type[tuple[Any, ...]], Callable[[Any], None]]:
-    """What listens to what, where this share of the requests is to be sent."""
+    """Return the listeners for this share of the requests. `span=(operation, name)` describes parts of extensions."""
+    parts = {event: _part(*span) for event, span in described("span").items()}
     return {
         RequestStarted: Started(share),
         RequestFinished: finished,
         QueryFinished: lambda event: spent("db.query", event.statement, event.duration),
-        CacheRead: lambda event: spent("cache.get", event.cache, event.duration),
-        CallFinished: lambda event: spent("http.client", f"{event.method} {event.service}", event.duration),
+        **parts,
     }
+
+
+def _part(kind: str, name: str) -> Callable[[Any], None]:
+    return lambda event: spent(kind, name.format(event), event.duration)

@@ -1,89 +1,82 @@
-"""A connection to SQLite whose statements take one hop to its thread each: aiosqlite alone takes four."""
+"""A connection to SQLite that takes one hop to its thread for each statement, where aiosqlite alone takes four."""
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import aiosqlite
-
-AT_ONCE = 1000
-"""Rows that come back with the statement. Only a stream of more goes back to the thread for the rest."""
 
 
 class Connection(aiosqlite.Connection):
     """The connection of aiosqlite, with another cursor."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connect, AT_ONCE)
-        self._thread.daemon = True  # a connection that nobody closed does not hold up the end of the process
+        super().__init__(connect, iter_chunk_size=0)
+        self._thread.daemon = True  # a connection that is still open does not keep the process alive
+
+    async def opened(self) -> "Connection":
+        """Connect. If that fails, wait for the end of the thread, which still reports to the event loop."""
+        try:
+            await self
+        except BaseException:
+            await asyncio.to_thread(self._thread.join)
+            raise
+        return self
 
     def cursor(self) -> "Cursor":  # type: ignore[override]
-        """Return a cursor. It costs nothing before its first statement."""
+        """Return a cursor."""
         return Cursor(self)
 
-    async def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what a call gives in the thread of this connection."""
-        return await self._execute(call, *arguments)  # type: ignore[no-untyped-call]
+    async def run(self, method: str, statement: str, parameters: Any) -> tuple[sqlite3.Cursor, list[Any]]:
+        """Run a statement in the thread of this connection, and fetch all its rows."""
+
+        def run() -> tuple[sqlite3.Cursor, list[Any]]:
+            cursor: sqlite3.Cursor = getattr(self._conn, method)(statement, parameters)
+            return cursor, cursor.fetchall()
+
+        result: tuple[sqlite3.Cursor, list[Any]] = await self._execute(run)  # type: ignore[no-untyped-call]
+        return result
 
 
 class Cursor:
-    """A cursor as SQLAlchemy takes it from a driver for asyncio."""
+    """A cursor as SQLAlchemy expects it from an asyncio driver. All rows come back with the statement."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._rows: list[Any] = []
-        self._rest: Any = None
+        self._rows: Iterator[Any] = iter(())
         self.description: Any = None
-        self.rowcount = -1
-        self.lastrowid = 0
-        self.arraysize = 1
+        self.rowcount, self.lastrowid, self.arraysize = -1, 0, 1
 
     async def __aenter__(self) -> "Cursor":
         return self
 
-    async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
-        """Run a statement, and fetch its first rows."""
-        await self._connection.in_thread(self._run, self._connection._conn.execute, statement, parameters)
+    async def execute(self, statement: str, parameters: Any = ()) -> None:
+        """Run a statement."""
+        await self._run("execute", statement, parameters)
 
-    async def executemany(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:
-        """Run a statement for each set of parameters."""
-        await self._connection.in_thread(self._run, self._connection._conn.executemany, statement, parameters)
+    async def executemany(self, statement: str, parameters: Any) -> None:
+        """Run a statement once for each set of parameters."""
+        await self._run("executemany", statement, parameters)
 
-    def _run(self, method: Callable[..., Any], statement: str, parameters: Any) -> None:
-        cursor = method(statement, parameters)
-        self.description = cursor.description
-        self._rows = cursor.fetchmany(AT_ONCE) if cursor.description else []
-        self._rest = cursor if len(self._rows) == AT_ONCE else None
-        self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid  # known when all rows were fetched
-
-    async def fetchall(self) -> list[Any]:
-        """Return all rows that are left."""
-        rows, self._rows = self._rows, []
-        if self._rest is not None:
-            rows += await self._connection.in_thread(self._rest.fetchall)
-            self.rowcount, self._rest = self._rest.rowcount, None
-        return rows
-
-    async def fetchmany(self, size: int | None = None) -> list[Any]:
-        """Return the next rows."""
-        size = size or self.arraysize
-        if len(self._rows) < size and self._rest is not None:
-            self._rows += await self._connection.in_thread(self._rest.fetchmany, max(size, AT_ONCE))
-        rows, self._rows = self._rows[:size], self._rows[size:]
-        return rows
+    async def _run(self, method: str, statement: str, parameters: Any) -> None:
+        done, rows = await self._connection.run(method, statement, parameters)
+        self._rows, self.description = iter(rows), done.description
+        self.rowcount, self.lastrowid = done.rowcount, done.lastrowid or 0
 
     async def fetchone(self) -> Any:
         """Return the next row, or nothing at the end."""
-        return next(iter(await self.fetchmany(1)), None)
+        return next(self._rows, None)
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """Yield each row."""
-        while rows := await self.fetchmany(AT_ONCE):
-            for row in rows:
-                yield row
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return the next rows."""
+        return list(islice(self._rows, size or self.arraysize))
+
+    async def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+        return list(self._rows)
 
     async def close(self) -> None:
-        """Let go of rows that nobody fetched."""
-        if self._rest is not None:
-            rest, self._rest = self._rest, None
-            await self._connection.in_thread(rest.close)
+        """Drop the rows that are left."""
+        self._rows = iter(())

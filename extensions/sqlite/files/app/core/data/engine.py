@@ -1,28 +1,25 @@
-"""SQLite: everything that differs between databases."""
+"""SQLite: its engine, settings and errors."""
 
 import fcntl
 import logging
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy
+import sqlalchemy as sa
 from pydantic import Field, field_validator
-from sqlalchemy import BigInteger, Dialect, Table, event, make_url, text
+from sqlalchemy import Table, event, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlalchemy.schema import CreateTable
 
 from app.core.data.connection import Connection
 from app.core.data.database_file import DatabaseFile
-from app.core.data.exact_types import EXACT_TYPES
-from app.core.data.pool import DatabaseFault, Gate, PoolSettings
+from app.core.data.exact_types import EXACT_TYPES, numbers_its_rows
+from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
 from app.core.errors import ConfigurationInvalid
 from app.core.models import Base
 from app.core.settings import located
@@ -30,12 +27,12 @@ from app.core.settings import located
 logger = logging.getLogger(__name__)
 
 READING: dict[str, Any] = {"read_only": True}
-"""The options of a connection for reads: each statement sees what is committed, and there is nothing to end."""
+"""The options of a connection for reads. Each statement sees what is committed, so no transaction is needed."""
 SNAPSHOT: dict[str, Any] = {"read_only": True, "snapshot": True}
 """The options of a connection on which all statements see one state."""
-MIGRATES_IN_BATCHES = True
-"""A table is changed by copying it: https://alembic.sqlalchemy.org/en/latest/batch.html"""
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "cache_size", "mmap_size", "temp_store")
+CANNOT_CONNECT = (OSError, sqlite3.Error, DBAPIError)
+"""The errors of opening a connection: the file does not exist, or is no database."""
 _FAULTS = {
     "SQLITE_CONSTRAINT_UNIQUE": "unique",
     "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
@@ -48,38 +45,11 @@ _FAULTS = {
 }
 _UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
-CANNOT_CONNECT = (OSError, sqlite3.Error, DBAPIError)
-"""What opening a connection may raise: the file is not there, or is no database."""
 
+class ForeignKeyFailed(IntegrityError):
+    """A foreign key does not hold. `columns` are those that the statement has to do with: SQLite names none."""
 
-@compiles(BigInteger, "sqlite")
-def _integer(*_: object, **__: object) -> str:
-    return "INTEGER"  # of 64 bits; rows are numbered only in a column that is called so
-
-
-@compiles(CreateTable, "sqlite")
-def _create_table(create: CreateTable, compiler: Any, **options: Any) -> str:
-    """Create a table that never gives the id of a deleted row to another: https://www.sqlite.org/autoinc.html."""
-    table = create.element
-    table.dialect_options["sqlite"]["autoincrement"] = numbers_its_rows(table, compiler.dialect)
-    sql: str = compiler.visit_create_table(create, **options)
-    if table.primary_key.name is not None:  # left out by SQLAlchemy; a revision may refer to it
-        name = compiler.preparer.format_constraint(table.primary_key)
-        sql = sql.replace(" PRIMARY KEY AUTOINCREMENT", f" CONSTRAINT {name} PRIMARY KEY AUTOINCREMENT")
-    return sql
-
-
-def numbers_its_rows(table: Table, dialect: Dialect) -> bool:
-    """Return whether SQLite makes the ids of a table, which `sqlite_autoincrement=False` lets it use again."""
-    key = table.autoincrement_column
-    return (
-        key is not None
-        and len(table.primary_key) == 1
-        and not key.foreign_keys
-        and key.type.compile(dialect) == "INTEGER"
-        and table.dialect_options["sqlite"]["with_rowid"]
-        and dict(table.kwargs).get("sqlite_autoincrement", True)  # `get` itself gives the default of SQLAlchemy
-    )
+    columns: tuple[str, ...] = ()
 
 
 class DatabaseSettings(PoolSettings):
@@ -107,9 +77,9 @@ class DatabaseSettings(PoolSettings):
 
 
 def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool = False) -> AsyncEngine:
-    """The engine: WAL, foreign keys on, and each write takes the lock at its BEGIN (the default loses updates).
+    """Return an engine. Each write takes the lock at its BEGIN: the default of SQLite loses updates.
 
-    `make`: the file is made if it does not exist.
+    `make`: create the file if it does not exist.
     """
     logging.getLogger("aiosqlite").setLevel(logging.INFO)  # at DEBUG it writes every parameter
     file = DatabaseFile(settings.url, make=make)
@@ -124,26 +94,23 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
         "journal_size_limit=67108864",
     )
 
-    async def connect() -> Connection:
-        arguments, options = engine.dialect.create_connect_args(engine.url)
-        file.open(arguments, options)
+    def connect() -> sqlite3.Connection:
+        _, options = engine.dialect.create_connect_args(engine.url)
+        connection: sqlite3.Connection = file.connect(isolation_level=None, **options)  # `_begin` sends BEGIN
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
 
-        def in_thread() -> sqlite3.Connection:
-            connection = sqlite3.connect(*arguments, isolation_level=None, **options)  # BEGIN is ours to send
-            file.opened()
-            for pragma in pragmas:
-                connection.execute(f"PRAGMA {pragma}")
-            return connection
-
-        connection = await Connection(in_thread)
-        file.connected(1)
+    async def opened() -> Connection:
+        connection = await Connection(connect).opened()
+        file.connections += 1
         return connection
 
     engine = create_async_engine(
         settings.url,
-        async_creator=connect,
+        async_creator=opened,
         poolclass=AsyncAdaptedQueuePool,
-        pool_size=settings.pool_size + 1,  # the writer does not come through the gate of the readers
+        pool_size=settings.pool_size + 1,  # the limit of readers does not count the writer
         max_overflow=settings.pool_overflow,
         pool_timeout=settings.pool_timeout,
         pool_recycle=settings.pool_recycle,
@@ -156,35 +123,56 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
     dialect.colspecs = dialect.colspecs | EXACT_TYPES
     dialect.detect_autocommit_setting = _has_nothing_to_roll_back
     dialect.do_commit = _commit_or_roll_back
+    event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "handle_error", _on_error)
 
     @event.listens_for(engine.sync_engine, "close")
-    def closed(_: Any, __: Any) -> None:
-        file.connected(-1)
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: sqlalchemy.Connection) -> None:
-        options = connection.get_execution_options()
-        if not options.get("read_only"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif options.get("snapshot"):
-            connection.exec_driver_sql("BEGIN")
-
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def ended(error: ExceptionContext) -> None:
-        connection = error.connection
-        if connection is None or not connection.in_transaction() or (error.statement or "").startswith("BEGIN"):
-            return
-        driver: Any = connection.connection.driver_connection
-        if not connection.get_execution_options().get("read_only") and not driver.in_transaction:
-            # A full disk, or ON CONFLICT ROLLBACK, ends the whole transaction. What came after it would be stored.
-            error.is_disconnect = True
-            error.invalidate_pool_on_disconnect = False
+    def closed(*_: object) -> None:
+        file.connections -= 1
 
     return engine
 
 
+def _begin(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    if not options.get("read_only"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif options.get("snapshot"):
+        connection.exec_driver_sql("BEGIN")
+
+
+def _on_error(context: ExceptionContext) -> BaseException | None:
+    connection, error = context.connection, context.sqlalchemy_exception
+    if connection is not None and connection.in_transaction() and not (context.statement or "").startswith("BEGIN"):
+        driver: Any = connection.connection.driver_connection
+        if not connection.get_execution_options().get("read_only") and not driver.in_transaction:
+            # A full disk, or ON CONFLICT ROLLBACK, ends the whole transaction. What came after it would be stored.
+            context.is_disconnect = True
+            context.invalidate_pool_on_disconnect = False
+    if isinstance(error, IntegrityError) and _errorname(error) == "SQLITE_CONSTRAINT_FOREIGNKEY":
+        failed = ForeignKeyFailed(error.statement, error.params, error.orig or error, hide_parameters=True)
+        failed.columns = _foreign_keys(context.execution_context.compiled if context.execution_context else None)
+        return failed
+    return None
+
+
+def _foreign_keys(compiled: Any) -> tuple[str, ...]:
+    """Return the columns of the foreign keys that a statement may have broken."""
+    statement = getattr(compiled, "statement", None)
+    table = getattr(statement, "table", None)
+    if not isinstance(table, Table):
+        return ()
+    if isinstance(statement, sa.Delete):
+        referring = [key for one in table.metadata.tables.values() for key in one.foreign_key_constraints]
+        keys = [key for key in referring if key.referred_table.fullname == table.fullname]
+    else:
+        written = set(compiled.params)
+        keys = [key for key in table.foreign_key_constraints if written.issuperset(key.column_keys)]
+    return tuple(name for key in sorted(keys, key=lambda key: str(key.name)) for name in key.column_keys)
+
+
 def gone(engine: AsyncEngine) -> str | None:
-    """The reason why the database is no longer the file that was opened, or nothing."""
+    """Return why the database is no longer the file that was opened, or nothing."""
     file: DatabaseFile = engine.get_execution_options()["file"]
     return file.gone()
 
@@ -194,7 +182,7 @@ def _has_nothing_to_roll_back(connection: Any) -> bool:
 
 
 def _commit_or_roll_back(connection: Any) -> None:
-    """SQLite leaves open what it failed to COMMIT (a loose end, a full disk), and SQLAlchemy ends it no more."""
+    """Commit. SQLite keeps open what it fails to commit (a loose end, a full disk), so that is rolled back here."""
     if not connection.driver_connection.in_transaction:
         raise sqlite3.OperationalError("nothing was stored: a statement that failed had ended the transaction")
     try:
@@ -204,20 +192,20 @@ def _commit_or_roll_back(connection: Any) -> None:
         raise
 
 
-def write_gate(settings: DatabaseSettings) -> Gate:
-    """There is one writer: those of this process wait in a queue here, instead of asking the file again and again."""
-    return Gate(1, settings.busy_timeout)
+def write_limiter(settings: DatabaseSettings) -> ConnectionLimiter:
+    """Return the queue of writers. SQLite has one at a time: waiting here is cheaper than asking the file again."""
+    return ConnectionLimiter(1, settings.busy_timeout)
 
 
 @asynccontextmanager
 async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> AsyncIterator[None]:
-    """SQLite has no time limit for a statement: nothing to relax."""
+    """Do nothing: SQLite has no time limit for a statement."""
     del connection, seconds, local
     yield
 
 
 def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
-    """The engine of migrations: it waits for writers, and foreign keys are off.
+    """Return an engine that waits for writers, with foreign keys off.
 
     A batch change drops the table and makes it again. With foreign keys on, `ON DELETE` then deletes or changes every
     row that refers to it: https://www.sqlite.org/lang_altertable.html#otheralter
@@ -226,16 +214,12 @@ def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
 
 
 async def verify(connection: AsyncConnection) -> None:
-    """Refuse a file in which foreign keys do not hold, and warn of tables that use the ids of deleted rows again.
-
-    Raises:
-        ConfigurationInvalid: this SQLite was built without foreign keys.
-    """
-    if await connection.scalar(text("PRAGMA foreign_keys")) != 1:
+    """Refuse a build of SQLite without foreign keys, and warn of tables that use the ids of deleted rows again."""
+    if await connection.scalar(sa.text("PRAGMA foreign_keys")) != 1:
         raise ConfigurationInvalid("this build of SQLite does not enforce foreign keys: use another one")
     made = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%AUTOINCREMENT%'"
     numbered = {table.name for table in Base.metadata.tables.values() if numbers_its_rows(table, connection.dialect)}
-    if reusing := sorted(numbered.intersection((await connection.execute(text(made))).scalars())):
+    if reusing := sorted(numbered.intersection((await connection.execute(sa.text(made))).scalars())):
         logger.warning(
             "SQLite gives the id of a deleted row to another one in %s: have a revision copy each table once, "
             "as docs/operations.md shows",
@@ -244,35 +228,43 @@ async def verify(connection: AsyncConnection) -> None:
 
 
 async def facts(connection: AsyncConnection) -> dict[str, Any]:
-    """The pragmas in force, for operators."""
-    return {"pragmas": {name: await connection.scalar(text(f"PRAGMA {name}")) for name in PRAGMAS}}
+    """Return the pragmas in force, for operators."""
+    return {"pragmas": {name: await connection.scalar(sa.text(f"PRAGMA {name}")) for name in PRAGMAS}}
 
 
 def commit_was_refused(error: DBAPIError) -> bool:
-    """Whether a COMMIT that ended so has stored nothing: always, since it is rolled back then."""
+    """Return whether a failed COMMIT has stored nothing: always, since it is rolled back."""
     del error
     return True
 
 
+def _errorname(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlite_errorname", ""))
+
+
 def fault(error: DBAPIError) -> DatabaseFault | None:
-    """What SQLite complains of, or nothing where the statement itself is wrong."""
-    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    """Return what SQLite refuses, or nothing if the statement itself is wrong."""
+    name, said = _errorname(error), str(error.orig)
     if name.startswith(_UNAVAILABLE):
         return DatabaseFault("unavailable")
-    if isinstance(error.orig, OverflowError) or "too large to convert" in str(error.orig):
+    if isinstance(error.orig, OverflowError) or "too large to convert" in said:
         return DatabaseFault("value")
     kind: Any = _FAULTS.get(name)
     if kind is None:
         return None
-    about = str(error.orig).partition("failed: ")[2]
-    if kind in {"unique", "not_null"} and not about.startswith("index "):
+    about = said.partition("failed: ")[2]
+    if isinstance(error, ForeignKeyFailed):
+        return DatabaseFault(kind, columns=error.columns)
+    if about.startswith("index "):
+        return DatabaseFault(kind, constraint=about.removeprefix("index ").strip("'"))
+    if kind in {"unique", "not_null"}:
         return DatabaseFault(kind, columns=tuple(column.partition(".")[2] for column in about.split(", ")))
-    return DatabaseFault(kind, constraint=re.sub(r"^index '(.*)'$", r"\1", about) or None)
+    return DatabaseFault(kind, constraint=about or None)
 
 
 @contextmanager
-def migration_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
-    """One migration at a time, whoever starts them: a lock on a file beside the database."""
+def migration_lock(connection: sa.Connection) -> Iterator[None]:
+    """Run one migration at a time, by a lock on a file beside the database."""
     path = make_url(str(connection.engine.url)).database
     if not path or path == ":memory:":
         yield
@@ -283,7 +275,7 @@ def migration_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
 
 
 def prepare_place(url: str) -> None:
-    """Make the folder that the file will stand in."""
+    """Make the folder of the file."""
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)

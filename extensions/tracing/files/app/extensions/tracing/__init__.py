@@ -8,7 +8,7 @@ __all__ = ["TracingSettings", "component"]
 
 
 def component(settings: Settings) -> Component:
-    """Records spans while the service is open; without an endpoint nothing is imported or listened to."""
+    """Record spans while the service is open; without an endpoint nothing is imported."""
     mine = settings.of(TracingSettings)
     if mine.endpoint is None:
         return Component(name="tracing")

@@ -1,39 +1,70 @@
-"""The recorder: makes spans while the service is open, and bounds how long a stop waits for those not yet sent."""
+"""The recorder: makes spans of requests, statements and calls while the service is open."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from threading import Thread
+from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from sqlalchemy import Engine
 
 from app.core.component import Component, State
 from app.core.settings import ServiceSettings
 from app.core.telemetry import listening
 from app.extensions.tracing.export import Export
-from app.extensions.tracing.libraries import traced_libraries
-from app.extensions.tracing.requests import Requests
-from app.extensions.tracing.sampling import RequestIds, Sampling
+from app.extensions.tracing.requests import RequestIds, Requests, Sampling
 from app.extensions.tracing.settings import TracingSettings
 
+CLIENTS = {
+    "httpx2": ("opentelemetry.instrumentation.httpx", "HTTPX2ClientInstrumentor"),
+    "redis": ("opentelemetry.instrumentation.redis", "RedisInstrumentor"),
+}
+
+
+@contextmanager
+def traced_libraries(provider: TracerProvider, engine: Engine) -> Iterator[None]:
+    """Trace statements, and calls of installed clients, until the block ends."""
+    # The attribute names since 2023. It is read once in a process, by the first instrumentation.
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+    database = SQLAlchemyInstrumentor()
+    instrumentors: list[Any] = [database]
+    for library, (module, name) in CLIENTS.items():
+        if find_spec(library):
+            instrumentors.append(getattr(import_module(module), name)())
+    for instrumentor in instrumentors:
+        # They refuse versions that are newer than those they were tested with.
+        which = {"engine": engine} if instrumentor is database else {}
+        instrumentor.instrument(tracer_provider=provider, skip_dep_check=True, **which)
+    try:
+        yield
+    finally:
+        for instrumentor in instrumentors:
+            instrumentor.uninstrument()
+
+
 WAITING = 2048
-"""Spans that are kept for the next sending; what is more is lost."""
+"""The most spans that wait for the next sending; others are lost."""
 
 
 def recorder(settings: TracingSettings, service: ServiceSettings) -> Component:
-    """The component."""
+    """Return the component."""
 
     @asynccontextmanager
     async def lifespan(state: State) -> AsyncIterator[State]:
         for name in ("opentelemetry.exporter", "opentelemetry.sdk"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what is lost is said by us, once a minute
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # this extension warns once a minute
         provider = make_provider(settings, service)
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            trace.set_tracer_provider(provider)  # so that spans of one's own go the same way; there is one a process
+            trace.set_tracer_provider(provider)  # for spans of features; there is one a process
         with ExitStack() as stack:
             stack.enter_context(traced_libraries(provider, state["database"].engine.sync_engine))
             requests = Requests(provider.get_tracer("app"), settings.sample_rate)
@@ -46,7 +77,7 @@ def recorder(settings: TracingSettings, service: ServiceSettings) -> Component:
 
 
 def make_provider(settings: TracingSettings, service: ServiceSettings) -> TracerProvider:
-    """What makes spans, and sends them from a thread of its own."""
+    """Return the provider, which makes spans and sends them from its own thread."""
     provider = TracerProvider(
         resource=Resource.create(
             {
@@ -71,7 +102,7 @@ def make_provider(settings: TracingSettings, service: ServiceSettings) -> Tracer
 
 
 async def close(provider: TracerProvider, seconds: float) -> None:
-    """Send what is left, for so long. The SDK waits half a minute: it may do so in a thread that nobody waits for."""
+    """Send the rest, with a time limit. The SDK itself may wait half a minute, in a thread."""
     closing = Thread(target=provider.shutdown, name="tracing", daemon=True)
     closing.start()
     await asyncio.to_thread(closing.join, seconds)

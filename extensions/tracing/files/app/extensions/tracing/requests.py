@@ -1,13 +1,16 @@
-"""Requests: one server span for each, from what the core tells (https://opentelemetry.io/docs/specs/semconv/http/)."""
+"""Requests: one server span each (https://opentelemetry.io/docs/specs/semconv/http/), and which spans are recorded."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry import context as spans
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     Span,
     SpanContext,
@@ -16,29 +19,73 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
     Tracer,
+    TraceState,
+    get_current_span,
     set_span_in_context,
 )
+from opentelemetry.util.types import Attributes
 
 from app.core import context
 from app.core.context import RequestContext
 from app.core.telemetry import RequestFailed, RequestFinished, RequestStarted
 
+
+class Sampling(Sampler):
+    """Records the spans of a recorded request, and no statement or call outside a request."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide if a span is recorded."""
+        del trace_id, links, trace_state
+        parent = get_current_span(parent_context).get_span_context()
+        if parent.is_valid:
+            # SQLAlchemy's "connect" is a check-out from the pool: one for each statement.
+            wanted = parent.trace_flags.sampled and not (name == "connect" and kind is SpanKind.CLIENT)
+        else:
+            # Spans of requests come here after the decision.
+            wanted = kind is SpanKind.SERVER or (kind is not SpanKind.CLIENT and random.random() < self.share)  # noqa: S311
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if wanted else Decision.DROP, attributes)
+
+    def get_description(self) -> str:
+        """Return the name that the SDK prints."""
+        return f"Sampling({self.share})"
+
+
+class RequestIds(RandomIdGenerator):
+    """The ids of traces: those of the log lines."""
+
+    def generate_trace_id(self) -> int:
+        """Return the trace id of the current request, or a new one outside a request."""
+        request = context.current()
+        return int(request.trace_id, 16) if request else super().generate_trace_id()
+
+
 UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/metrics"})
-"""What machines ask every few seconds would drown what people ask."""
+"""Probes of machines, every few seconds, are left out."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NOWHERE = spans.Context()
-"""So that nothing of a request before it on the same connection is a parent."""
+"""An empty context: an earlier request on the same connection is not a parent."""
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
 new_id = RandomIdGenerator().generate_span_id
 
-
 _span: ContextVar[Span | None] = ContextVar("span", default=None)
-"""The span of the request. It stays the parent of what its background tasks do."""
+"""The span of the request, which is also the parent of its background tasks."""
 
 
 class Requests:
-    """Listens to requests. One that is not recorded keeps what happens in it from being recorded too."""
+    """Listens to requests. Inside a request that is not recorded, nothing is recorded."""
 
     def __init__(self, tracer: Tracer, share: float) -> None:
         self.tracer = tracer
@@ -50,22 +97,22 @@ class Requests:
         }
 
     def started(self, event: RequestStarted) -> None:
-        """Begin the span, and make it the parent of what follows."""
+        """Begin the span, and make it the parent of later spans."""
         request = context.current()
         if request is None:
             return
         span = self._start(request) if self._wanted(request, event.path) else unrecorded(request)
         _span.set(span)
-        spans.attach(set_span_in_context(span, NOWHERE))  # for good: each request is served in a task of its own
+        spans.attach(set_span_in_context(span, NOWHERE))  # without detaching: each request has its own task
 
     def failed(self, event: RequestFailed) -> None:
-        """Name the error. The log has its traceback, in the same trace."""
+        """Add the type of the error. The log has its traceback, in the same trace."""
         span = _span.get()
         if span is not None and span.is_recording():  # not where a background task fails after the answer
             span.set_attribute("error.type", type(event.error).__qualname__)
 
     def finished(self, event: RequestFinished) -> None:
-        """End the span, with what is known only now."""
+        """End the span with its final name and attributes."""
         request, span = context.current(), _span.get()
         if request is None or span is None or not span.is_recording():
             return
@@ -91,7 +138,7 @@ class Requests:
     def _wanted(self, request: RequestContext, path: str) -> bool:
         if path in UNTRACED:
             return False
-        if request.parent_id:  # the caller has drawn already, and its trace is to be whole
+        if request.parent_id:  # the caller has decided, and its trace stays complete
             return bool(int(request.trace_flags, 16) & TraceFlags.SAMPLED)
         return random.random() < self.share  # noqa: S311  # no secret
 
@@ -109,6 +156,6 @@ class Requests:
 
 
 def unrecorded(request: RequestContext) -> Span:
-    """A span that is not recorded, and of which nothing is."""
+    """Return a span that is not recorded."""
     request.trace_flags = "00"
     return NonRecordingSpan(SpanContext(int(request.trace_id, 16), new_id(), is_remote=False, trace_flags=UNSAMPLED))

@@ -10,7 +10,7 @@ from app.core.settings import Group
 
 
 class TracingSettings(Group):
-    """Where spans are sent, and how many."""
+    """The destination of spans, and their share."""
 
     group: ClassVar[str] = "tracing"
     endpoint: str | None = Field(None, description="The OTLP/HTTP endpoint, without /v1/traces; unset: off.")
@@ -41,11 +41,11 @@ class TracingSettings(Group):
     def _are_pairs(cls, headers: SecretStr | None) -> SecretStr | None:
         given = headers.get_secret_value() if headers else ""
         if not all(pair.partition("=")[0].strip() and "=" in pair for pair in given.split(",") if given):
-            raise ValueError("they have to look like name=value,name=value")
+            raise ValueError("has to look like name=value,name=value")
         return headers
 
     def header_map(self) -> Mapping[str, str]:
-        """The headers by their names."""
+        """Return the headers by name."""
         given = self.headers.get_secret_value() if self.headers else ""
         pairs = (pair.partition("=") for pair in given.split(",") if pair)
         return {name.strip().lower(): value.strip() for name, _, value in pairs}

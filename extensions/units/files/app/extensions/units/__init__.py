@@ -16,7 +16,7 @@ __all__ = ["Quantity", "Unit", "UnitIncompatible", "UnitUnknown", "UnitsSettings
 
 
 def component(settings: Settings) -> Component:
-    """Loads the table of units where a field declares one, and checks these: no request has to wait for it."""
+    """Load the table of units at the start if a field declares one, and check these."""
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:

@@ -1,4 +1,4 @@
-"""Conversion between units, by pint: loaded when it is first needed, and never given a text that was not checked."""
+"""Conversion between units by pint, which is loaded lazily and gets checked texts only."""
 
 import re
 from decimal import Decimal
@@ -11,7 +11,7 @@ from app.core.errors import ValidationFailed
 NAME = r"[A-Za-zµμΩ°%]{1,24}(?:_[A-Za-z]{1,24}){0,2}"
 POWER = r"(?:(?:\^|\*\*)-?[1-9])?"
 UNIT = f"{NAME}{POWER}(?:[*/]{NAME}{POWER})" + "{0,3}"
-"""`kg`, `m/s`, `kg*m^2/s^2`: names and small powers, and nothing that computes."""
+"""`kg`, `m/s`, `kg*m^2/s^2`: names and small powers, and no expressions."""
 
 _UNIT = re.compile(UNIT)
 _MOST = 2000
@@ -33,22 +33,17 @@ class UnitIncompatible(ValidationFailed):
 
 @cache
 def registry() -> Any:
-    """The one table of units. Its numbers are decimals: 2.3 t are 2300 kg, and not 2299.9999999999995."""
+    """Return the table of units. Its numbers are decimals: 2.3 t are 2300 kg, not 2299.9999999999995."""
     from pint import UnitRegistry  # half a second that a service without units saves
 
     return UnitRegistry(non_int_type=Decimal)
 
 
 def convert(value: Decimal, unit: str, target: str) -> Decimal:
-    """The value in another unit.
-
-    Raises:
-        UnitUnknown: one of the units does not exist.
-        UnitIncompatible: they measure different things.
-    """
+    """Return the value in another unit, or raise `UnitUnknown` or `UnitIncompatible`."""
     if unit == target:
         return value
-    with _lock:  # pint is not made for threads
+    with _lock:  # pint is not thread-safe
         _forget((unit, target))
         table = registry()
         parsed = [_parsed(table, name) for name in (unit, target)]
@@ -59,7 +54,7 @@ def convert(value: Decimal, unit: str, target: str) -> Decimal:
 
 
 def check(unit: str) -> None:
-    """Raise `UnitUnknown` where there is no such unit."""
+    """Raise `UnitUnknown` if the unit does not exist."""
     with _lock:
         _parsed(registry(), unit)
 
@@ -74,7 +69,7 @@ def _parsed(table: Any, unit: str) -> Any:
 
 
 def _forget(pair: tuple[str, str]) -> None:
-    """pint keeps every unit that it was ever asked for: who sends ever other ones would fill the memory."""
+    """Bound the memory: pint stores every unit that it was ever asked for."""
     if pair not in _seen and len(_seen) >= _MOST:
         _seen.clear()
         registry.cache_clear()

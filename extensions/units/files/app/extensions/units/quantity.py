@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from app.extensions.units.conversion import UNIT, UnitIncompatible, UnitUnknown, convert
 
 LONGEST = 64
-"""Characters of a quantity that is sent as a text."""
+"""The most characters of a quantity that is a text."""
 TEXT = r"^([+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,2})?)(?: ?(" + UNIT + "))?$"
 _TEXT = re.compile(TEXT)
 
@@ -24,18 +24,13 @@ class Quantity(float):
     unit: str
 
     def __new__(cls, value: float, unit: str) -> "Quantity":
-        """So many of a unit."""
+        """Create a number of a unit."""
         made = super().__new__(cls, value)
         made.unit = unit
         return made
 
     def to(self, unit: str) -> "Quantity":
-        """The same in another unit.
-
-        Raises:
-            UnitUnknown: there is no such unit.
-            UnitIncompatible: it measures something else.
-        """
+        """Return the same in another unit, or raise `UnitUnknown` or `UnitIncompatible`."""
         return Quantity(float(convert(Decimal(repr(float(self))), self.unit, unit)), unit)
 
 
@@ -43,7 +38,7 @@ class Quantity(float):
 class Unit:
     """The unit of a field: a number is one of `base`, and a text may name any unit of the same kind.
 
-    `answer` is the unit that answers have, if not `base`.
+    `answer` is the unit of answers, if not `base`.
     """
 
     base: str

@@ -8,7 +8,7 @@ from app.core.settings import Group
 
 
 class UnitsSettings(Group):
-    """When the table of units is loaded: it takes half a second."""
+    """The time of loading the table of units, which takes half a second."""
 
     group: ClassVar[str] = "units"
     preload: bool = Field(default=True, description="Whether the table of units is loaded at the start.")

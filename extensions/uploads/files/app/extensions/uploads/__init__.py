@@ -1,23 +1,26 @@
-"""Uploads: files that clients send, checked while they come in. Import `routes` or `UploadsDep` from here."""
+"""Uploads: files that clients send, checked while they arrive. Import `routes` or `UploadsDep` from here."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from app.core.component import Check, Component, State
 from app.core.settings import Settings
-from app.extensions.uploads.directory import Directory
+from app.extensions.uploads.checks import UploadsSettings
 from app.extensions.uploads.receiving import Batch, FileResult, Uploads, UploadsDep
 from app.extensions.uploads.routes import routes
-from app.extensions.uploads.settings import UploadsSettings
-from app.extensions.uploads.storage import Record, Storage
+from app.extensions.uploads.storage import Directory, Record
+
+if TYPE_CHECKING:
+    from app.extensions.uploads.bucket import Bucket
 
 __all__ = ["Batch", "FileResult", "Record", "Uploads", "UploadsDep", "UploadsSettings", "component", "routes"]
 
 
 def component(settings: Settings) -> Component:
-    """Opens the storage. It has no routes: a slice that wants some calls `routes`, and says who may use them."""
+    """Open the storage. It adds no routes: a slice calls `routes`, with guards."""
     mine = settings.of(UploadsSettings)
     storage = _storage(mine)
 
@@ -27,14 +30,14 @@ def component(settings: Settings) -> Component:
             await to_thread.run_sync(storage.prepare)
         yield {"uploads": Uploads(mine, storage)}
 
-    # Not critical: what has nothing to do with files is served on.
+    # Not critical: other routes go on without it.
     check = Check(name="uploads", probe=lambda _: storage.probe(), critical=False, timeout=3.0)
     return Component(name="uploads", lifespan=lifespan, checks=[check])
 
 
-def _storage(settings: UploadsSettings) -> Storage:
+def _storage(settings: UploadsSettings) -> "Directory | Bucket":
     if not settings.bucket:
         return Directory(settings.directory)
-    from app.extensions.uploads.bucket import Bucket  # its client takes a while to import
+    from app.extensions.uploads.bucket import Bucket  # its client is slow to import
 
     return Bucket(settings)

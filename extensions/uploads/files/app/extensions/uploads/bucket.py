@@ -1,9 +1,9 @@
-"""Files in a bucket of an S3-compatible store: one object each, which carries its record along."""
+"""Files in a bucket of an S3-compatible store: each is one object, which carries its record."""
 
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from tempfile import TemporaryFile
 from typing import Any
@@ -13,20 +13,18 @@ from anyio import to_thread
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from app.extensions.uploads.errors import StorageFailed, UploadNotFound, of_disk
-from app.extensions.uploads.names import checked_id
-from app.extensions.uploads.settings import UploadsSettings
-from app.extensions.uploads.storage import BLOCK, Draft, Record, record_of
+from app.extensions.uploads.checks import StorageFailed, UploadNotFound, UploadsSettings, checked_id
+from app.extensions.uploads.storage import BLOCK, Draft, Record, in_thread, record_of
 
 AT_ONCE = 4
-"""Files that are sent at once: each is in memory meanwhile."""
+"""Files that are sent at the same time: each is in memory."""
 RECORD = "record"
 
 
 class BucketDraft(Draft):
-    """A file without a name on this machine's disk, which is gone with its process, until it is sent in one request.
+    """An unnamed file on this machine, which disappears with its process, until it is sent in one request.
 
-    An object that is sent in parts would carry no checksum, and leave the parts where the process is killed.
+    An object that is sent in parts has no checksum, and a killed process leaves its parts.
     """
 
     def __init__(self, bucket: "Bucket", upload_id: str) -> None:
@@ -46,13 +44,13 @@ class BucketDraft(Draft):
         return self.file.read()
 
     def discard(self) -> None:
-        """Leave nothing of it on this machine."""
+        """Remove it from this machine."""
         with suppress(OSError):
             self.file.close()
 
 
 class Bucket:
-    """A client of the store. It tries again by itself, once."""
+    """A client of the store, which repeats a failed request once."""
 
     def __init__(self, settings: UploadsSettings) -> None:
         self.prefix = settings.prefix
@@ -77,28 +75,19 @@ class Bucket:
 
     async def draft(self, upload_id: str) -> Draft:
         """Begin a file."""
-        try:
-            return await to_thread.run_sync(BucketDraft, self, upload_id)
-        except OSError as error:
-            raise of_disk(error) from error
+        return await in_thread(BucketDraft, self, upload_id)
 
     async def send(self, upload_id: str, record: Record, content: bytes) -> None:
-        """Store a whole file.
-
-        Raises:
-            StorageFailed: the store did not take it.
-        """
+        """Store a whole file."""
         told = urlsafe_b64encode(record.model_dump_json().encode()).decode()
         attributes = {"Content-Type": record.media_type, "Content-Disposition": "attachment", RECORD: told}
-        try:
+        with _translated():
             await obstore.put_async(
                 self.store, self.prefix + upload_id, content, attributes=attributes, use_multipart=False
             )
-        except (BaseError, OSError) as error:
-            raise StorageFailed from _in_short(error)
 
     async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """A file with its content."""
+        """Return a file with its content."""
         found = await self._get(upload_id)
         if found is None:
             raise UploadNotFound
@@ -116,31 +105,26 @@ class Bucket:
         if found is None:
             return
         record_of(urlsafe_b64decode(found.attributes[RECORD]), collection)
-        try:
+        with _translated(), suppress(FileNotFoundError):
             await obstore.delete_async(self.store, self.prefix + upload_id)
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            raise StorageFailed from _in_short(error)
 
     async def _get(self, upload_id: str, *, head: bool = False) -> "obstore.GetResult | None":  # a name of its stubs
-        try:
+        with _translated(), suppress(FileNotFoundError):
             return await obstore.get_async(self.store, self.prefix + checked_id(upload_id), options={"head": head})
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise StorageFailed from _in_short(error)
+        return None
 
     async def probe(self) -> Mapping[str, Any]:
-        """Whether the bucket answers."""
-        try:
+        """Ask the bucket."""
+        with _translated():
             async for _ in obstore.list(self.store, self.prefix, chunk_size=1):
                 break
-        except (BaseError, OSError) as error:
-            raise StorageFailed from _in_short(error)
         return {}
 
 
-def _in_short(error: Exception) -> Exception:
-    """The error without the dump of the client's insides, which is forty lines."""
-    return ConnectionError(str(error).partition("\n\nDebug source")[0])
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        # Without the dump of the client's internals, which is forty lines.
+        raise StorageFailed from ConnectionError(str(error).partition("\n\nDebug source")[0])

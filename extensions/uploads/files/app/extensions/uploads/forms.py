@@ -1,4 +1,4 @@
-"""Forms with files, read while they come in: nothing is kept of a part but its headers."""
+"""Forms with files, parsed while they arrive: only the headers of a part are in memory."""
 
 from collections import deque
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.extensions.uploads.errors import FilesTooMany, FormExpected, FormUnreadable
+from app.extensions.uploads.checks import FilesTooMany, FormExpected, FormUnreadable
 
 
 class Part:
@@ -16,17 +16,17 @@ class Part:
         self._form = form
         self._over = False
         self.too_large = False
-        """Noted by who reads it: what is left of it is not worth reading."""
+        """Set by the reader: the rest of the part is not read."""
         self.headers: dict[bytes, bytes] = {}
 
     @property
     def filename(self) -> bytes | None:
-        """What the client calls the file; None where the part is no file."""
+        """Return the file name, or None if the part is not a file."""
         _, options = parse_options_header(self.headers.get(b"content-disposition"))
         return options.get(b"filename")
 
     async def content(self) -> AsyncIterator[bytes]:
-        """The content, or what is left of it."""
+        """Yield the rest of the content."""
         while not self._over:
             data = await self._form.next_data()
             self._over = data is None
@@ -62,12 +62,7 @@ class Form:
             raise FormUnreadable from error
 
     async def parts(self) -> AsyncIterator[Part]:
-        """Each part in turn; what was not read of one is skipped.
-
-        Raises:
-            FormUnreadable: it breaks the rules, or ends too early.
-            FilesTooMany: it has more parts than may be.
-        """
+        """Yield each part, and skip the rest of the one before. An unreadable form, or one with more parts, raises."""
         number, part = 0, Part(self)
         while True:
             event, data = await self._next()
@@ -84,7 +79,7 @@ class Form:
                 return
 
     async def next_data(self) -> bytes | None:
-        """More of the current part; None at its end."""
+        """Return more of the current part, or None at its end."""
         event, data = await self._next()
         return data if event == "data" else None
 

@@ -1,24 +1,37 @@
-"""Receiving files: each is checked while it comes in, and stored whole or not at all."""
+"""Receiving files: each is checked while it arrives, and stored whole or not at all."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from app.core import context
 from app.core.schema import Schema
 from app.core.telemetry import BusinessEvent, SecurityEvent, emit
-from app.extensions.uploads import names
-from app.extensions.uploads.errors import REFUSALS, FileEmpty, FileTooLarge, FileTypeRefused, StorageFailed, StorageFull
+from app.extensions.uploads.checks import (
+    KINDS,
+    REFUSALS,
+    FileEmpty,
+    FileTooLarge,
+    FileTypeRefused,
+    Inspector,
+    StorageFailed,
+    StorageFull,
+    UploadsSettings,
+    checked_name,
+    extension,
+    new_id,
+)
 from app.extensions.uploads.forms import Form, Part
-from app.extensions.uploads.kinds import KINDS, Inspector
-from app.extensions.uploads.settings import UploadsSettings
-from app.extensions.uploads.storage import Record, Storage, logger
+from app.extensions.uploads.storage import Directory, Record, logger
+
+if TYPE_CHECKING:
+    from app.extensions.uploads.bucket import Bucket
 
 
 class FileResult(Schema):
-    """What has become of one file: it has an `id`, or a `code` that says why not."""
+    """The result of one file: its `id`, or the `code` of the error."""
 
     position: int
     name: str | None = None
@@ -31,36 +44,36 @@ class FileResult(Schema):
 
 
 class Batch(Schema):
-    """What has become of the files of one request, in their order."""
+    """The results of the files of one request, in their order."""
 
     id: str
     files: list[FileResult]
     complete: bool
-    """False where a file was too large, and nothing behind it was read."""
+    """False if a file was too large, and the rest was not read."""
 
     @property
     def stored(self) -> list[str]:
-        """The ids of the files that were stored."""
+        """Return the ids of the stored files."""
         return [file.id for file in self.files if file.id]
 
 
 class Uploads:
-    """Takes files out of requests, and gives them back."""
+    """Receives, finds and deletes files."""
 
-    def __init__(self, settings: UploadsSettings, storage: Storage) -> None:
+    def __init__(self, settings: UploadsSettings, storage: "Directory | Bucket") -> None:
         self.settings = settings
         self.storage = storage
 
     async def receive(self, request: Request, collection: str) -> Batch:
-        """Store the files of a form, in a collection: whoever does not name it finds none of them.
+        """Store the files of a form in a collection: they are found by its name only.
 
-        What fails in here leaves nothing. Whoever fails after it deletes what `Batch.stored` lists.
+        If this raises, nothing is stored. If you fail after it, delete the files of `Batch.stored`.
 
         Raises:
-            ServiceError: the form cannot be read, or the storage does not do its part.
+            ServiceError: the form cannot be read, or the storage does not work.
         """
         form = Form(request.headers.get("content-type", ""), request.stream(), most_parts=self.settings.files)
-        batch = Batch(id=names.new_id(), files=[], complete=True)
+        batch = Batch(id=new_id(), files=[], complete=True)
         stored: list[Record] = []
         try:
             async for part in form.parts():
@@ -78,27 +91,17 @@ class Uploads:
         return batch
 
     async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """A file of a collection, with its content.
-
-        Raises:
-            UploadNotFound: there is none in this collection.
-            StorageFailed: the storage does not answer.
-        """
+        """Return a file of a collection with its content, or raise `UploadNotFound` or `StorageFailed`."""
         return await self.storage.find(collection, upload_id)
 
     async def delete(self, collection: str, upload_id: str) -> None:
-        """Remove a file of a collection. It is no error if there is none.
-
-        Raises:
-            UploadNotFound: it belongs to another collection, or the id is none of ours.
-            StorageFailed: the storage does not answer.
-        """
+        """Remove a file of a collection, if it exists, or raise `UploadNotFound` or `StorageFailed`."""
         await self.storage.delete(collection, upload_id)
 
     async def _take(self, part: Part, given: bytes, collection: str, batch: Batch, stored: list[Record]) -> FileResult:
         result = FileResult(position=len(batch.files))
         try:
-            result.name = names.checked(given)
+            result.name = checked_name(given)
             record = await self._store(part, result.name, collection, batch.id)
         except REFUSALS as refusal:
             emit(SecurityEvent("upload_refused", subject=result.name or "", reason=refusal.code))
@@ -107,10 +110,10 @@ class Uploads:
         return result.model_copy(update=record.model_dump(include={"id", "media_type", "size", "sha256"}))
 
     async def _store(self, part: Part, name: str, collection: str, batch_id: str) -> Record:
-        kind = KINDS.get(names.extension(name))
-        if kind is None or names.extension(name) not in self.settings.types:
-            raise FileTypeRefused(f"files of this type are not taken: send {', '.join(self.settings.types)}")
-        inspector, upload_id, request = Inspector(kind), names.new_id(), context.current()
+        kind = KINDS.get(extension(name))
+        if kind is None or extension(name) not in self.settings.types:
+            raise FileTypeRefused(f"files of this type are not accepted: send {', '.join(self.settings.types)}")
+        inspector, upload_id, request = Inspector(kind), new_id(), context.current()
         draft = await self.storage.draft(upload_id)
         try:
             async for data in part.content():
@@ -140,7 +143,7 @@ class Uploads:
         return record
 
     async def _skip(self, part: Part) -> bool:
-        """Read over what is left of a part. False where that is too much: the request then ends here."""
+        """Skip the rest of a part. Return false if that is too much, which ends the request."""
         if part.too_large:
             return False
         size = 0
@@ -154,7 +157,7 @@ class Uploads:
         try:
             await self.storage.delete(record.collection, record.id)
         except (StorageFailed, StorageFull) as error:
-            logger.warning("a file that nobody knows of could not be removed: %s (%r)", record.id, error.__cause__)
+            logger.warning("a file of a failed upload could not be removed: %s (%r)", record.id, error.__cause__)
 
 
 async def _current_uploads(request: Request) -> Uploads:

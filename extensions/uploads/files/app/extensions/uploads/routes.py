@@ -1,4 +1,4 @@
-"""The routes of a slice that takes files: sent as a form, read back as attachments."""
+"""The routes of a slice that takes files: uploaded as a form, downloaded as attachments."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from app.core import context
 from app.core.errors import ServiceError, problems
 from app.core.http.endpoints import Router
 from app.core.versioning import versioned
-from app.extensions.uploads.errors import (
+from app.extensions.uploads.checks import (
     REFUSALS,
     FilesMissing,
     FilesRefused,
@@ -21,12 +21,12 @@ from app.extensions.uploads.errors import (
     StorageFailed,
     StorageFull,
     UploadNotFound,
+    attachment,
 )
-from app.extensions.uploads.names import attachment
 from app.extensions.uploads.receiving import Batch, UploadsDep
 
 ENVELOPE = 65_536
-"""Bytes that the headers of the parts may take."""
+"""Bytes for the headers of the parts."""
 UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -47,12 +47,12 @@ _WHOLE: dict[int | str, dict[str, Any]] = {
 
 
 def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Dependency] = ()) -> Router:
-    """The routes of a slice: `POST /api/v1/{name}` takes files, `GET /api/v1/{name}/{id}` gives one back.
+    """Return the routes of a slice: `POST /api/v1/{name}` takes files, `GET /api/v1/{name}/{id}` returns one.
 
     Args:
-        name: the last part of the prefix, the tag in the docs, and the collection: no other slice gives its files back.
-        write: the dependencies of the first: who may store files here.
-        read: the dependencies of the second: who may read each of them.
+        name: the last part of the prefix, the tag in the docs, and the collection of the files.
+        write: the dependencies of the first route, such as a guard.
+        read: the dependencies of the second route.
     """
     router = versioned(name)
 
@@ -68,7 +68,7 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
         openapi_extra=_FORM,
     )
     async def upload(request: Request, response: Response, uploads: UploadsDep) -> Batch:
-        """Store the files of a form; each has a result."""
+        """Store the files of a form, and return a result for each."""
         try:
             batch = await uploads.receive(request, name)
         except ServiceError:
@@ -89,7 +89,7 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
         response_class=StreamingResponse,
     )
     async def download(upload_id: UploadId, uploads: UploadsDep) -> StreamingResponse:
-        """Give a file back, to be saved and not to be shown."""
+        """Return a file, which a browser saves and does not show."""
         record, content = await uploads.find(name, upload_id)
         headers = {
             "Content-Disposition": attachment(record.name),
@@ -102,7 +102,7 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
 
 
 async def _make_room(uploads: UploadsDep) -> None:
-    """Let this request have a larger body than others, and more time for it."""
+    """Allow a larger body for this request, and more time for it."""
     current = context.current()
     if current:
         current.body_limit = uploads.settings.files * uploads.settings.file_limit + ENVELOPE
@@ -110,13 +110,13 @@ async def _make_room(uploads: UploadsDep) -> None:
 
 
 def _hang_up() -> None:
-    """End the connection with the answer: what is left of the body will not be read."""
+    """Close the connection after the answer: the rest of the body is not read."""
     if current := context.current():
         current.headers.append((b"connection", b"close"))
 
 
 def _refusal(batch: Batch) -> ServiceError:
-    """The error where nothing was stored: that of the file, if there is but one."""
+    """Return the error if nothing was stored: that of the file, if there is only one."""
     errors = [
         {"field": f"files.{file.position}", "message": file.message or "", "code": file.code or ""}
         for file in batch.files

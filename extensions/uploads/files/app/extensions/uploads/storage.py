@@ -1,45 +1,57 @@
-"""What a storage is: a place to which a file comes whole, with its record, or not at all."""
+"""The storage: a file becomes visible whole, with its record, or not at all. Here in a directory."""
 
+import fcntl
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import IO, Any, Protocol
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 from anyio import to_thread
 from pydantic import BaseModel
 
-from app.extensions.uploads.errors import UploadNotFound, of_disk
+from app.core.errors import ConfigurationInvalid
+from app.extensions.uploads.checks import UploadNotFound, checked_id, of_disk
 
 BLOCK = 262_144
-"""Bytes that are written, or read, at once."""
+"""Bytes of one write or read."""
 
+DATA, RECORD, UNFINISHED = "data", "record.json", ".part"
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Record(BaseModel):
-    """What is known of a stored file."""
+    """The record of a stored file."""
 
     id: str
     collection: str
-    """What it belongs to: it is found and removed by this name only."""
+    """The collection: the file is found and removed by this name only."""
     batch: str
     name: str
-    """What the client called it."""
+    """The name that the client sent."""
     media_type: str
     size: int
     sha256: str
     uploaded: datetime
     by: str | None
-    """The user or the key that it came from, where that is known."""
+    """The user or the key of the request, if known."""
+
+
+async def in_thread(function: Callable[..., T], *arguments: object) -> T:
+    """Call a function that uses the disk in a thread, and translate its errors."""
+    try:
+        return await to_thread.run_sync(function, *arguments)
+    except OSError as error:
+        raise of_disk(error) from error
 
 
 def record_of(told: bytes, collection: str) -> Record:
-    """The record of a file that belongs to a collection.
-
-    Raises:
-        UploadNotFound: it belongs to another one.
-    """
+    """Return the record of a file, or raise `UploadNotFound` if it belongs to another collection."""
     record = Record.model_validate_json(told)
     if record.collection != collection:
         raise UploadNotFound
@@ -47,7 +59,7 @@ def record_of(told: bytes, collection: str) -> Record:
 
 
 class Draft:
-    """A file that is coming in, in a place where nobody reads it."""
+    """A file that arrives, in a place where it cannot be read yet."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -58,15 +70,11 @@ class Draft:
 
     @property
     def sha256(self) -> str:
-        """The checksum of what has been written."""
+        """Return the checksum of the written data."""
         return self._sha256.hexdigest()
 
     async def write(self, data: bytes) -> None:
-        """Add to it.
-
-        Raises:
-            StorageFull: there is no room for it.
-        """
+        """Append data."""
         self.size += len(data)
         self._length += len(data)
         self._waiting.append(data)
@@ -74,12 +82,9 @@ class Draft:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write down what waits: in a thread, since a disk may take its time."""
+        """Write the collected data."""
         block, self._waiting, self._length = b"".join(self._waiting), [], 0
-        try:
-            await to_thread.run_sync(self._write, block)
-        except OSError as error:
-            raise of_disk(error) from error
+        await in_thread(self._write, block)
 
     def _write(self, block: bytes) -> None:
         self._sha256.update(block)
@@ -87,41 +92,133 @@ class Draft:
         self.file.flush()
 
     async def keep(self, record: Record) -> None:
-        """Make it a stored file: from now on it is found, with its record.
-
-        Raises:
-            ServiceError: it could not be stored.
-        """
+        """Make it a stored file with this record."""
         raise NotImplementedError
 
     def discard(self) -> None:
-        """Leave nothing of it, unless it has been kept."""
+        """Remove it, unless it was kept."""
         raise NotImplementedError
 
 
-class Storage(Protocol):
-    """Where files are."""
+class DirectoryDraft(Draft):
+    """A folder that gets its final name when it is whole. Its writer holds a lock on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        super().__init__((folder / DATA).open("xb"))
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    async def keep(self, record: Record) -> None:
+        """Make it a stored file, on the disk and not only in its cache."""
+        await self.flush()
+        await in_thread(self._keep, record.model_dump_json().encode())
+
+    def _keep(self, record: bytes) -> None:
+        os.fsync(self.file.fileno())
+        with (self.folder / RECORD).open("xb") as file:
+            file.write(record)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(self.folder)
+        self.folder.rename(self.folder.with_suffix(""))
+        _sync(self.folder.parent)
+
+    def discard(self) -> None:
+        """Remove it, unless it was kept."""
+        with suppress(OSError):
+            self.file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Directory:
+    """A directory with a folder for each file: its content and its record. `Bucket` has the same methods."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def prepare(self) -> None:
+        """Create the directory, and remove unfinished uploads of processes that were killed."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self._locked(fcntl.LOCK_EX):
+                for folder in self.path.glob(f"*{UNFINISHED}"):
+                    if not _is_written(folder / DATA):
+                        shutil.rmtree(folder)
+                        logger.warning("removed an upload that was never finished: %s", folder.stem)
+        except OSError as error:
+            raise ConfigurationInvalid(
+                f"UPLOADS__DIRECTORY: cannot write to {self.path} ({error.strerror}): name another one"
+            ) from error
 
     async def draft(self, upload_id: str) -> Draft:
         """Begin a file."""
 
-    async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """A file with its content.
+        def begin() -> Draft:
+            with self._locked(fcntl.LOCK_SH):  # no other process removes the folder before it has its lock
+                return DirectoryDraft(self.path / f"{upload_id}{UNFINISHED}")
 
-        Raises:
-            UploadNotFound: there is none in this collection.
-        """
+        return await in_thread(begin)
+
+    async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
+        """Return a file with its content."""
+        folder = self.path / checked_id(upload_id)
+        try:
+            record = record_of(await to_thread.run_sync((folder / RECORD).read_bytes), collection)
+            file = await to_thread.run_sync((folder / DATA).open, "rb")
+        except FileNotFoundError:
+            raise UploadNotFound from None
+        except OSError as error:
+            raise of_disk(error) from error
+
+        async def content() -> AsyncIterator[bytes]:
+            with file:
+                while data := await to_thread.run_sync(file.read, BLOCK):
+                    yield data
+
+        return record, content()
 
     async def delete(self, collection: str, upload_id: str) -> None:
-        """Remove a file. It is no error if there is none.
+        """Remove a file, its record first: it is gone at once or not at all."""
+        folder = self.path / checked_id(upload_id)
 
-        Raises:
-            UploadNotFound: it belongs to another collection, or the id is none of ours.
-        """
+        def remove() -> None:
+            with suppress(FileNotFoundError):
+                record_of((folder / RECORD).read_bytes(), collection)
+                (folder / RECORD).unlink()
+                shutil.rmtree(folder)
+
+        await in_thread(remove)
 
     async def probe(self) -> Mapping[str, Any]:
-        """Facts for operators.
+        """Return the free space."""
+        usage = await to_thread.run_sync(shutil.disk_usage, self.path)
+        if not os.access(self.path, os.W_OK):
+            raise PermissionError(f"{self.path} cannot be written to")
+        return {"free": usage.free}
 
-        Raises:
-            Exception: nothing can be stored there.
-        """
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        with (self.path / ".lock").open("ab") as lock:
+            fcntl.flock(lock, how)
+            yield
+
+
+def _is_written(data: Path) -> bool:
+    """Return true if a living process writes to it."""
+    try:
+        with data.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

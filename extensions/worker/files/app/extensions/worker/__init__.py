@@ -1,28 +1,40 @@
-"""Background jobs: enqueued by the service, carried out by workers."""
+"""Background jobs: the service enqueues them, and worker processes run them."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.core.component import Check, Component, State
 from app.core.errors import ConfigurationInvalid
 from app.core.health import HealthSettings
 from app.core.settings import ServiceSettings, Settings
-from app.extensions.worker.declaring import Call, Job, job
-from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable
-from app.extensions.worker.settings import WorkerSettings, own_database
-from app.extensions.worker.status import status_of, status_router
+from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable, status_of, status_router
+from app.extensions.worker.registry import Call, Job, JobFailed, JobFinished, WorkerSettings, job, own_database
 
-__all__ = ["Call", "Job", "Jobs", "JobsDep", "JobsUnavailable", "WorkerSettings", "component", "job"]
+if TYPE_CHECKING:
+    from app.extensions.worker.queues import Queue
+
+__all__ = [
+    "Call",
+    "Job",
+    "JobFailed",
+    "JobFinished",
+    "Jobs",
+    "JobsDep",
+    "JobsUnavailable",
+    "WorkerSettings",
+    "component",
+    "job",
+]
 
 logger = logging.getLogger(__name__)
 
 
 def component(settings: Settings) -> Component:
-    """Opens the queue, and offers the worker's process. Serving starts without the queue's server too."""
+    """Open the queue, and offer the worker process. The service also starts while the queue cannot be reached."""
     mine, service = settings.of(WorkerSettings), settings.of(ServiceSettings)
-    testing = service.environment == "test"  # there nothing is sent, unless the test says where
+    testing = service.environment == "test"  # then nothing is sent, unless the test sets a URL
     url = mine.url or (None if testing else own_database(settings))
 
     @asynccontextmanager
@@ -30,16 +42,14 @@ def component(settings: Settings) -> Component:
         if url is None:
             if not testing:
                 logger.warning("WORKER__URL is not set: no job can be enqueued")
-            yield {"jobs": Jobs(None, database=None, only_told=testing)}
+            yield {"jobs": Jobs(None, database=None, dry_run=testing)}
             return
-        from app.extensions.worker.queues import open_queue  # 0.4 s that a service without a queue saves
-
         queue = open_queue(url, mine.queue or service.name, mine)
         try:
             await queue.connect()
         except queue.failures as error:
             logger.warning("the queue cannot be reached: %r", error)
-        yield {"jobs": Jobs(queue, database=None if mine.url else state["database"], only_told=False)}
+        yield {"jobs": Jobs(queue, database=None if mine.url else state["database"], dry_run=False)}
         await queue.disconnect()
 
     async def work(state: State) -> None:
@@ -63,6 +73,17 @@ def component(settings: Settings) -> Component:
         checks=[Check(name="jobs", probe=probe, critical=False, timeout=3.0)] if url else [],
         processes={"worker": work, "retry-jobs": try_again},
     )
+
+
+def open_queue(url: str, name: str, settings: WorkerSettings) -> "Queue":
+    """Return a queue on the server of this URL. Nothing is connected yet."""
+    if url.startswith("redis"):  # each import takes 0.4 s
+        from app.extensions.worker.on_redis import RedisQueue
+
+        return RedisQueue.at(url, name).configured(settings)
+    from app.extensions.worker.on_postgres import PostgresQueue
+
+    return PostgresQueue.at(url, name).configured(settings)
 
 
 def _queue(state: State) -> Any:

@@ -1,4 +1,4 @@
-"""Enqueuing jobs, at once or with a transaction."""
+"""The queue as requests use it: enqueuing jobs, at once or with a transaction, and the state of the queue."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,25 +7,27 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import context
 from app.core.database import Database, once_committed
-from app.core.errors import ServiceUnavailable
+from app.core.errors import AuthenticationFailed, ServiceUnavailable, problems
+from app.core.health import HealthSettings, operators_only
 from app.core.telemetry import emit
-from app.extensions.worker.declaring import Call, declared
+from app.extensions.worker.registry import Call, declared
 
 if TYPE_CHECKING:
     from app.extensions.worker.queues import Queue, Waiting
 
 Answer = TypeVar("Answer")
 
-PATIENCE = 4.0
-"""Seconds that a request waits for the queue. Its client alone would try a frozen server for half a minute, or on."""
+TIMEOUT = 4.0
+"""Seconds that a request waits for the queue. The client alone would wait for a frozen server for 30 s and longer."""
 
-# What SAQ's own does, but within a transaction of the service. A key is free again when its job has ended.
+# As SAQ enqueues, but in a transaction of the service. A key is free again when its job has ended.
 INSERT = text(
     """
     INSERT INTO saq_jobs (key, job, queue, status, scheduled) VALUES (:key, :job, :queue, 'queued', :scheduled)
@@ -43,51 +45,47 @@ class JobsUnavailable(ServiceUnavailable):
 
 
 async def promptly(queue: "Queue", asking: Coroutine[Any, Any, Answer]) -> Answer:
-    """What the queue answers.
-
-    Raises:
-        JobsUnavailable: it cannot be reached, or not in time.
-    """
+    """Return the answer of the queue, or raise `JobsUnavailable` if there is none in time."""
     task = asyncio.create_task(asking)
     try:
-        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+        done, _ = await asyncio.wait([task], timeout=TIMEOUT)
         if not done:
             raise JobsUnavailable
         return task.result()
     except queue.failures as error:
         raise JobsUnavailable from error
     finally:
-        task.cancel()  # and not waited for: psycopg spends 10 s on that while its server is frozen
+        task.cancel()  # without waiting: psycopg takes 10 s for that while its server is frozen
 
 
 class Jobs:
-    """What features enqueue jobs with."""
+    """Enqueues jobs. `database` is the service's own if jobs wait in it; without a queue, `dry_run` emits events."""
 
-    def __init__(self, queue: "Queue | None", *, database: Database | None, only_told: bool) -> None:
+    def __init__(self, queue: "Queue | None", *, database: Database | None, dry_run: bool) -> None:
         self.queue = queue
         self._database = database
-        self._only_told = only_told
+        self._dry_run = dry_run
 
     async def enqueue(
         self, call: Call, *, key: str | None = None, delay: timedelta | None = None, within: AsyncSession | None = None
     ) -> None:
-        """Have a worker carry a job out: `await jobs.enqueue(send_receipt.later(order_id=7))`.
+        """Have a worker run a job: `await jobs.enqueue(send_receipt.later(order_id=7))`.
 
         Args:
             call: the job and its arguments.
             key: nothing is enqueued while a job of this name with the same key waits or runs.
-            delay: how long the job waits at least.
-            within: the transaction that it belongs to: it is enqueued when that is committed, and never otherwise.
-                With WORKER__URL it is sent right after the commit, which stays when that fails.
+            delay: the shortest time that the job waits.
+            within: the transaction that the job belongs to: it is enqueued if that is committed.
+                With WORKER__URL it is sent right after the commit, which stays if sending fails.
 
         Raises:
             JobsUnavailable: the queue cannot be reached, or there is none. With WORKER__URL and `within`, the end of
-                the transaction raises `FollowUpFailed` instead: what that wrote is stored, and the job is not.
+                the transaction raises `FollowUpFailed` instead: its writes are stored, and the job is not.
             DatabaseUnreachable: jobs wait in the service's own database, and that does not answer.
         """
         if self.queue is None:
-            if not self._only_told:
-                raise JobsUnavailable("WORKER__URL is not set: there is nothing to enqueue jobs in")
+            if not self._dry_run:
+                raise JobsUnavailable("WORKER__URL is not set: jobs cannot be enqueued")
             await self._after(within, call)
             return
         scheduled = int(time() + delay.total_seconds()) if delay else 0
@@ -119,16 +117,65 @@ class Jobs:
 
 
 def _origin() -> dict[str, Any]:
-    """What a job takes along of the request that it comes from: ids and who asked."""
     request = context.current()
     return {"headers": context.outgoing_headers(), "principal": request.principal if request else None}
 
 
 async def current_jobs(request: Request) -> Jobs:
-    """The jobs of the running service."""
+    """Return the jobs of the running service."""
     jobs: Jobs = request.state.jobs
     return jobs
 
 
 JobsDep = Annotated[Jobs, Depends(current_jobs)]
 """`await jobs.enqueue(send_receipt.later(order_id=7), within=session)`."""
+
+
+class WorkerStatus(BaseModel):
+    """One worker: its counts since its start, `uptime` in seconds, and the `unknown` jobs that it has met."""
+
+    host: str
+    process: int
+    complete: int
+    failed: int
+    retried: int
+    aborted: int
+    uptime: float
+    unknown: list[str] = []  # a worker of another release may not report it
+
+
+class JobsStatus(BaseModel):
+    """The numbers of jobs that wait, run and are scheduled, the workers, and the schedules."""
+
+    queued: int
+    active: int
+    scheduled: int
+    workers: list[WorkerStatus]
+    schedules: dict[str, str]
+
+
+async def status_of(jobs: Jobs) -> JobsStatus:
+    """Return the state of the queue, or raise `JobsUnavailable`."""
+    if jobs.queue is None:
+        raise JobsUnavailable("WORKER__URL is not set: there are no jobs")
+    facts = await promptly(jobs.queue, jobs.queue.info())
+    workers = [
+        WorkerStatus(**{**worker["metadata"], **worker["stats"], "uptime": worker["stats"]["uptime"] / 1000})
+        for worker in facts["workers"].values()
+        if worker["metadata"] and worker["stats"]
+    ]
+    schedules = {name: job.every for name, job in declared().items() if job.every is not None}
+    numbers = {name: facts[name] for name in ("queued", "active", "scheduled")}
+    return JobsStatus(**numbers, workers=workers, schedules=schedules)
+
+
+def status_router(settings: HealthSettings) -> APIRouter:
+    """Return the router of /jobs, for those who may see /health."""
+    router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+    @router.get("", responses=problems(AuthenticationFailed, JobsUnavailable))
+    async def status(_: Annotated[None, Depends(operators_only(settings))], jobs: JobsDep) -> JobsStatus:
+        """Return the state of the jobs, to operators: with the key or from a private address."""
+        return await status_of(jobs)
+
+    return router

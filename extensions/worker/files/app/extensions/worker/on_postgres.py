@@ -1,4 +1,6 @@
-"""Jobs in a PostgreSQL, the service's own or another one."""
+"""Jobs in PostgreSQL, in the service's own database or another one."""
+
+from typing import Self
 
 import saq.queue.postgres
 from psycopg import Error
@@ -11,9 +13,9 @@ from app.extensions.worker.queues import Queue, Waiting, out_of_step
 TIMEOUT = 5
 """Seconds to open a connection, and to get one."""
 LOOK = 0.5
-"""Seconds between two looks for jobs at most. LISTEN is quicker, but a connection that died unnoticed hears nothing."""
+"""The most seconds between two looks for jobs. LISTEN is quicker, but a dead connection hears nothing."""
 LOCK = 7_302_114_502
-"""The key of the advisory lock under which the tables are made."""
+"""The key of the advisory lock for creating the tables."""
 
 FORGET = "DELETE FROM saq_jobs WHERE key = %s AND status IN ('aborted', 'complete', 'failed')"
 CLOCK = "SELECT EXTRACT(EPOCH FROM NOW())"
@@ -43,8 +45,8 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
     failures = (Error, OSError)
 
     @classmethod
-    def at(cls, url: str, name: str) -> "PostgresQueue":
-        """A queue on the server of this URL."""
+    def at(cls, url: str, name: str) -> Self:
+        """Return a queue on the server of this URL."""
         pool = AsyncConnectionPool(
             url,
             min_size=0,
@@ -57,7 +59,7 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
         return cls(pool, name=name)
 
     async def connect(self) -> None:
-        """Open the pool, and make SAQ's tables where they are missing."""
+        """Open the pool, and create the tables of SAQ if they are missing."""
         await self.pool.open()
         await super().connect()
 
@@ -67,29 +69,29 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
         await self.pool.close()
 
     async def init_db(self) -> None:
-        """Make the tables, one process at a time: of two that start at once SAQ lets the second go on without them."""
+        """Create the tables, one process at a time: SAQ lets the second of two go on without them."""
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             await super().init_db()
             await connection.execute(SLOTS)
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
-        """The next job, or nothing for now."""
-        return await self.patiently(self._take())
+        """Return the next job, or None for now."""
+        return await self.dequeue_with_backoff(self._take())
 
     async def _take(self) -> Waiting | None:
         await self.connect()
         return await super().dequeue(poll_interval=out_of_step(LOOK))
 
     async def _enqueue(self, job: Waiting) -> Waiting | None:
-        """Enqueue a job. SAQ's own gives the key of one that failed after a retry free only in the next second."""
+        """Enqueue a job. SAQ itself frees the key of one that failed after a retry only in the next second."""
         if not job.scheduled:
             async with self.pool.connection() as connection:
                 await connection.execute(FORGET, [job.key])
         return await super()._enqueue(job)
 
     async def clock(self) -> float:
-        """Return the time by the server's clock."""
+        """Return the time of the server."""
         async with self.pool.connection() as connection:
             (seconds,) = await (await connection.execute(CLOCK)).fetchone() or (0,)
         return float(seconds)
@@ -117,5 +119,5 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
         expires = None if job.status is Status.QUEUED else now + job.ttl
         values = [self.serialize(job), job.status, scheduled or now, expires, job.key, stored]
         async with self.pool.connection() as connection, connection.transaction():
-            await connection.execute(HOLD, [job.key])  # waits for SAQ, which hands a job over before it commits that
+            await connection.execute(HOLD, [job.key])  # waits for SAQ, which hands over a job before the commit
             return (await connection.execute(SWAP, values)).rowcount == 1

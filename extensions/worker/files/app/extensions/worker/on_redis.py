@@ -1,6 +1,7 @@
-"""Jobs in a server that speaks Redis' protocol."""
+"""Jobs in a server that speaks the Redis protocol."""
 
 import logging
+from typing import Self
 
 import saq.queue.redis
 from redis.asyncio import Redis
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT = 5.0
 """Seconds that a server has to answer, and to open a connection."""
 LOOK = 2.0
-"""Seconds that the server holds a worker's question for a job at most; less than the time that it has to answer."""
+"""Seconds that the server may hold a worker's request for a job; less than TIMEOUT."""
 
 SWAP = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -50,34 +51,34 @@ class RedisQueue(Queue, saq.queue.redis.RedisQueue):
     failures = (RedisError, OSError)
 
     @classmethod
-    def at(cls, url: str, name: str) -> "RedisQueue":
-        """A queue on the server of this URL; a restart of it is waited for."""
-        patience = Retry(ExponentialBackoff(cap=1.0, base=0.1), 5)
-        client = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=patience)
+    def at(cls, url: str, name: str) -> Self:
+        """Return a queue on the server of this URL. Commands wait for a restart of the server."""
+        retry = Retry(ExponentialBackoff(cap=1.0, base=0.1), 5)
+        client = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry)
         return cls(client, name=name)
 
     async def disconnect(self) -> None:
-        """Close every connection. SAQ's own first speaks to the server, which may be gone."""
+        """Close every connection. SAQ itself would first ask the server, which may be gone."""
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
-        """The next job, or nothing for now."""
-        return await self.patiently(super().dequeue(out_of_step(LOOK)))
+        """Return the next job, or None for now."""
+        return await self.dequeue_with_backoff(super().dequeue(out_of_step(LOOK)))
 
     async def advise(self) -> None:
-        """Warn where a restart, or a full memory, would lose jobs."""
+        """Warn if a restart, or a full memory, would lose jobs."""
         try:
             facts = await self.redis.info()
         except self.failures:
-            return  # not there, or a provider that tells nothing
+            return  # away, or a provider that does not answer this
         if not facts.get("aof_enabled"):
             logger.warning("the server of WORKER__URL keeps nothing on disk: a restart loses jobs (appendonly yes)")
         if facts.get("maxmemory_policy", "noeviction") != "noeviction":
             logger.warning("the server of WORKER__URL evicts: a full one loses jobs (maxmemory-policy noeviction)")
 
     async def clock(self) -> float:
-        """Return the time by the server's clock."""
+        """Return the time of the server."""
         seconds, micros = await self.redis.time()
         return float(seconds + micros / 1_000_000)
 

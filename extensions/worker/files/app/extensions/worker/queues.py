@@ -1,4 +1,4 @@
-"""The queues that jobs wait in: SAQ's, with what they lack for an outage, and with their news told to telemetry."""
+"""The queue of jobs: SAQ's, hardened against outages, and with an event at the end of each job."""
 
 import asyncio
 import logging
@@ -8,64 +8,73 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping
 from time import monotonic, time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 import saq
 from saq.job import Status
 from saq.utils import now
 
-from app.core import telemetry
-from app.core.data.outage import Seldom
-from app.extensions.worker.declaring import Call, Job, declared
-from app.extensions.worker.settings import WorkerSettings
+from app.core.observability.throttle import Throttle
+from app.core.telemetry import emit
+from app.extensions.worker.registry import Call, Job, JobFinished, WorkerSettings, declared
 
 Waiting = saq.Job
-"""A job on its way: with its arguments, and with how often it has been tried."""
+"""A job in the queue, with its arguments and the number of its tries."""
 logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds between two looks whether the queue is back."""
+"""Seconds between two attempts to reach a queue that is away."""
 ELSEWHERE = 3
 """Seconds after which a job that a worker did not know is offered to all of them again."""
 
 
 class OnceAMinute(logging.Filter):
-    """Lets a warning of SAQ's pass once a minute: during an outage it has some every second."""
+    """Lets each warning of SAQ pass once a minute: during an outage there are some every second."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._due: defaultdict[str, Seldom] = defaultdict(Seldom)
+        self._due: defaultdict[str, Throttle] = defaultdict(Throttle)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is logged."""
+        """Return true if the record is to be logged."""
         if record.msg == "Error processing job %s":
-            return False  # with every argument; ours is without
+            return False  # it shows every argument; our own does not
         return self._due[record.msg]()
 
 
 class Queue(saq.Queue):
-    """What is common to the queues of all servers."""
+    """The part that is common to the queues of all servers."""
 
     failures: ClassVar[tuple[type[Exception], ...]]
-    """What it raises where its server cannot be reached."""
+    """The errors that it raises if its server cannot be reached."""
     heartbeat: int
     keep_failed: int
     unknown: list[str]
-    """The kinds of jobs that this process has met and does not know."""
-    _seldom: defaultdict[str, Seldom]
+    """The names of jobs that this process has met and does not know."""
+    _may_warn: defaultdict[str, Throttle]
     _silent: dict[str, tuple[int, float]]
-    """What was held at the last look: when it was touched, and since when it has been silent."""
+    """The jobs that were held at the last look: the time of their last sign, and the start of the silence."""
 
     @classmethod
     @abstractmethod
-    def at(cls, url: str, name: str) -> "Queue":
-        """A queue on the server of this URL."""
+    def at(cls, url: str, name: str) -> Self:
+        """Return a queue on the server of this URL."""
+
+    def configured(self, settings: WorkerSettings) -> Self:
+        """Apply the settings, and keep SAQ quiet."""
+        self.heartbeat, self.keep_failed = settings.heartbeat, settings.keep_failed
+        self.unknown, self._may_warn, self._silent = [], defaultdict(Throttle), {}
+        for noisy in ("saq", "psycopg.pool"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+            logging.getLogger(noisy).filters = [OnceAMinute()]
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"saq\.")  # SETEX, iscoroutinefunction
+        return self
 
     def waiting(
         self, job: Job[Any], call: Call, *, key: str | None, scheduled: int, meta: Mapping[str, Any]
     ) -> Waiting:
-        """A job as SAQ takes it. The timeout is ours: SAQ's lets a sweep repeat what is being given up."""
+        """Return a job as SAQ takes it. The timeout is our own: with SAQ's a sweep repeats a job that is given up."""
         return Waiting(
             function=job.name,
             kwargs=call.arguments,
@@ -86,62 +95,62 @@ class Queue(saq.Queue):
     async def advise(self) -> None:
         """Warn of a server that may lose jobs."""
 
-    async def patiently(self, taking: Awaitable[Waiting | None]) -> Waiting | None:
-        """Take a job that this worker knows, or wait a little without the queue: SAQ asks again at once."""
+    async def dequeue_with_backoff(self, taking: Awaitable[Waiting | None]) -> Waiting | None:
+        """Take a job that this worker knows. Without the queue, wait a little: SAQ asks again at once."""
         try:
             job = await taking
             if job is None or job.function in declared():
                 return job
             await self._put_back(job)
-        except Exception as error:  # noqa: BLE001  # told below, once a minute
+        except Exception as error:  # noqa: BLE001  # logged once a minute
             logging.getLogger("saq").warning("the queue cannot be reached: %r", error)
             await asyncio.sleep(PAUSE)
         return None
 
     async def _put_back(self, job: Waiting) -> None:
-        """Leave a job of another release to its workers. It has not been tried: SAQ counts tries later."""
+        """Leave a job of another release to its workers. This is not a try: SAQ counts these later."""
         stored = self.serialize(job)
         job.status, job.started, job.touched = Status.QUEUED, 0, now()
         await self._swap(job, stored, int(time()) + ELSEWHERE)
         if job.function not in self.unknown:
             self.unknown.append(job.function)
-        if self._seldom[job.function]():
+        if self._may_warn[job.function]():
             logger.warning("job %s is not known to this worker: is it older than the service?", job.function)
 
     @abstractmethod
     async def clock(self) -> float:
-        """Return the time by the server's clock, since those of workers differ."""
+        """Return the time of the server: the clocks of workers differ."""
 
     async def remember(self, job: Waiting, slot: int) -> None:
-        """Note that a schedule begins after `slot`, unless it is known already. Times are in seconds since 1970."""
-        earlier = await self.job(job.key)  # releases before 0.3.3 enqueued the next run in advance: it is that slot's
+        """Store `slot`, in seconds since 1970, as the last run of a schedule that is new."""
+        earlier = await self.job(job.key)  # releases before 0.3.3 enqueued the next run in advance
         await self._remember(job, max(slot, earlier.scheduled) if earlier else slot)
 
     @abstractmethod
     async def _remember(self, job: Waiting, slot: int) -> None:
-        """Note the slot of a schedule that has none."""
+        """Store the slot of a schedule that has none."""
 
     @abstractmethod
     async def begin(self, job: Waiting, slot: int) -> None:
-        """Enqueue the run of a schedule that is due since `slot`, unless that or a later one has begun before.
+        """Enqueue the run of a schedule for `slot`, unless that run or a later one was begun.
 
-        While the run before waits or goes on, the slot is noted and nothing is enqueued.
+        While the previous run waits or runs, the slot is stored and nothing is enqueued.
         """
 
     async def finish(
         self, job: Waiting, status: Status, *, result: Any = None, error: str | None = None, **more: Any
     ) -> None:
-        """End a job, and tell so."""
+        """End a job, and emit the event."""
         await super().finish(job, status, result=result, error=error, **more)
         self._tell_end(job)
 
     async def sweep(self, lock: int = 60, abort: float = 5.0) -> list[str]:  # noqa: ARG002  # as SAQ calls it
-        """Begin anew what dead workers have left: what nobody has touched for the heartbeat's time, by this clock.
+        """Queue the jobs of dead workers again: those without a sign for the time of the heartbeat, by this clock.
 
-        SAQ's own goes by the clocks of others, takes what an outage kept from being touched for left behind, and can
-        end or repeat what its worker finishes meanwhile.
+        SAQ's own sweep uses the clocks of others, takes a job without a sign during an outage for lost, and can end or
+        repeat a job that its worker finishes meanwhile.
         """
-        known, self._silent = self._silent, {}  # where the next line fails, the silence begins anew
+        known, self._silent = self._silent, {}  # if the next line fails, the silence starts again
         swept = []
         for job, stored in await self._held():
             touched, since = known.get(job.key, (None, 0.0))
@@ -154,10 +163,10 @@ class Queue(saq.Queue):
 
     async def _take_back(self, job: Waiting, stored: bytes) -> bool:
         job.status = Status.QUEUED if job.retryable else Status.ABORTED
-        job.error, job.started, job.touched = "its worker was not heard of", 0, now()
+        job.error, job.started, job.touched = "no sign of its worker", 0, now()
         if not await self._swap(job, stored):
             return False  # its worker lives
-        outcome = "begun anew" if job.status is Status.QUEUED else "given up"
+        outcome = "queued again" if job.status is Status.QUEUED else "given up"
         logger.warning("a worker was not heard of: its job %s is %s", job.function, outcome, extra={"key": job.key})
         if job.status is Status.ABORTED:
             self._tell_end(job)
@@ -165,42 +174,20 @@ class Queue(saq.Queue):
 
     def _tell_end(self, job: Waiting) -> None:
         duration = max(0, now() - job.meta.get("began", job.queued)) / 1000
-        telemetry.emit(telemetry.JobFinished(job.function, job.status.value, duration, job.attempts))
+        emit(JobFinished(job.function, job.status.value, duration, job.attempts))
 
     @abstractmethod
     async def _held(self) -> list[tuple[Waiting, bytes]]:
-        """What workers have taken, each with how it is stored."""
+        """Return the jobs that workers have taken, each with its stored form."""
 
     @abstractmethod
     async def _swap(self, job: Waiting, stored: bytes | str, scheduled: int = 0) -> bool:
-        """Store a job that is queued or ended in place of how it was stored; false if that is not so any more.
+        """Replace the stored form of a job that is queued or ended, and return false if that has changed.
 
-        A queued one is due at the time `scheduled`, or now.
+        A queued job is due at `scheduled`, or now.
         """
 
 
 def out_of_step(seconds: float) -> float:
-    """Return a part of a time. Workers in step would offer a job that one does not know to that one again and again."""
+    """Return a part of a time: workers in step would offer an unknown job to the same one again and again."""
     return seconds * random.uniform(0.5, 1)  # noqa: S311
-
-
-def open_queue(url: str, name: str, settings: WorkerSettings) -> Queue:
-    """A queue on the server of this URL. Nothing is connected yet."""
-    queue = _kind(url).at(url, name)
-    queue.heartbeat, queue.keep_failed, queue._silent = settings.heartbeat, settings.keep_failed, {}
-    queue.unknown, queue._seldom = [], defaultdict(Seldom)
-    return queue
-
-
-def _kind(url: str) -> type[Queue]:
-    for noisy in ("saq", "psycopg.pool"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-        logging.getLogger(noisy).filters = [OnceAMinute()]
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"saq\.")  # SETEX, iscoroutinefunction
-    if url.startswith("redis"):
-        from app.extensions.worker.on_redis import RedisQueue  # 0.2 s, as the other one: only what is used
-
-        return RedisQueue
-    from app.extensions.worker.on_postgres import PostgresQueue
-
-    return PostgresQueue

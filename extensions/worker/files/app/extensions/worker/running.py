@@ -1,4 +1,4 @@
-"""The process that carries jobs out, and the one that gives failed ones another chance."""
+"""The worker process, and the command that tries failed jobs again."""
 
 import asyncio
 import logging
@@ -13,21 +13,21 @@ from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyp
 from saq.job import Status
 from saq.types import Context
 
-from app.core import context, telemetry
+from app.core import context
 from app.core.component import State
 from app.core.context import RequestContext
-from app.extensions.worker.declaring import Job, declared
+from app.core.telemetry import emit
 from app.extensions.worker.queues import Queue, Waiting
-from app.extensions.worker.settings import WorkerSettings
+from app.extensions.worker.registry import Job, JobFailed, WorkerSettings, declared
 
 logger = logging.getLogger(__name__)
 
 NEVER = 1_000_000_000
-"""Seconds between two looks for jobs to abort: nobody asks for that."""
+"""Seconds between two looks for jobs to abort, which no part of the service asks for."""
 
 
 class Worker(saq.Worker[Context]):
-    """SAQ's worker, for the jobs that were declared."""
+    """SAQ's worker, for the declared jobs."""
 
     def __init__(self, queue: Queue, settings: WorkerSettings, state: State) -> None:
         super().__init__(
@@ -46,7 +46,7 @@ class Worker(saq.Worker[Context]):
         self._busy: set[asyncio.Task[Any] | None] = set()
 
     async def schedule(self, lock: int = 1) -> None:
-        """Enqueue each job that begins by itself when it is due, and move to the queue what waited for its time."""
+        """Enqueue each scheduled job that is due, and move delayed jobs to the queue."""
         schedules = [(job, job.every) for job in declared().values() if job.every is not None]
         if schedules:
             now = await self.queue.clock()
@@ -59,12 +59,12 @@ class Worker(saq.Worker[Context]):
             return
         waiting = self.queue.waiting(job, job.later(), key="every", scheduled=0, meta={})
         if job.name not in self._begun:
-            await self.queue.remember(waiting, slot)  # what is new begins with its next slot
+            await self.queue.remember(waiting, slot)  # a new schedule starts with its next slot
         await self.queue.begin(waiting, slot)
         self._begun[job.name] = slot
 
     async def stop(self) -> None:
-        """Take no more jobs, and wait for those that run. SAQ's own would wait for the idle ones as well."""
+        """Take no more jobs, and wait for those that run. SAQ itself would also wait for the idle tasks."""
         self.event.set()
         for task in self.tasks - self._busy:
             task.cancel()
@@ -90,15 +90,15 @@ class Worker(saq.Worker[Context]):
             try:
                 await self._try(job, mine, arguments)
             except asyncio.CancelledError:
-                mine.attempts -= 1  # the worker stops: this was no try
-                logger.warning("job %s was interrupted, and is begun anew", job.name)
+                mine.attempts -= 1  # the worker stops: this does not count as a try
+                logger.warning("job %s was interrupted, and is queued again", job.name)
                 raise
             except Exception as error:
                 level = logging.WARNING if mine.retryable else logging.ERROR
                 logger.log(level, "job %s failed (try %d of %d)", job.name, mine.attempts, job.tries, exc_info=error)
-                telemetry.emit(telemetry.JobFailed(job.name, error, mine.attempts, mine.retryable))
+                emit(JobFailed(job.name, error, mine.attempts, mine.retryable))
                 raise
-            mine.ttl = -1  # what is done is not kept
+            mine.ttl = -1  # a job that succeeded is not kept
 
         return run
 
@@ -109,11 +109,11 @@ class Worker(saq.Worker[Context]):
         except asyncio.CancelledError as error:
             if self.event.is_set():
                 raise
-            raise RuntimeError(f"job {job.name} was cancelled by its own code") from error  # or it is tried for ever
+            raise RuntimeError(f"job {job.name} was cancelled by its own code") from error  # else it is tried for ever
 
 
 def _last_time(every: str, now: float) -> int | None:
-    """Return when a schedule was last due, in seconds since 1970, or None if it never is: the 30th of February."""
+    """Return the last time of a schedule in seconds since 1970, or None if there is none: the 30th of February."""
     try:
         return int(croniter(every, int(now) + 1).get_prev())
     except CroniterBadDateError:
@@ -122,7 +122,7 @@ def _last_time(every: str, now: float) -> int | None:
 
 @asynccontextmanager
 async def beating(job: Waiting, pulse: float) -> AsyncIterator[None]:
-    """Say every `pulse` seconds that the job is being worked on."""
+    """Give a sign every `pulse` seconds that the job runs."""
     done = asyncio.Event()
 
     async def beat() -> None:
@@ -132,19 +132,19 @@ async def beating(job: Waiting, pulse: float) -> AsyncIterator[None]:
                 return
             try:
                 await job.update()
-            except Exception as error:  # noqa: BLE001  # an outage, told once a minute
-                logging.getLogger("saq").warning("the queue cannot be told that a job goes on: %r", error)
+            except Exception as error:  # noqa: BLE001  # an outage, logged once a minute
+                logging.getLogger("saq").warning("the queue cannot be told that a job runs: %r", error)
 
     beats = asyncio.create_task(beat())
     try:
         yield
     finally:
         done.set()
-        await beats  # never cut off halfway: what it writes must not come after the job's end
+        await beats  # not cancelled: its write must not come after the job's end
 
 
 async def work(queue: Queue, settings: WorkerSettings, state: State) -> None:
-    """Carry jobs out until the process is told to stop."""
+    """Run jobs until the process is told to stop."""
     worker = Worker(queue, settings, state)
     await queue.advise()
     logger.info("the worker starts", extra={"jobs": sorted(declared()), "queue": queue.name})
@@ -153,7 +153,7 @@ async def work(queue: Queue, settings: WorkerSettings, state: State) -> None:
 
 
 async def try_again(queue: Queue) -> None:
-    """Enqueue all jobs once more that failed for good and are still kept."""
+    """Queue all failed jobs that are still kept again."""
     await queue.connect()
     failed = [job async for job in queue.iter_jobs([Status.FAILED, Status.ABORTED])]
     for job in failed:

@@ -1,0 +1,142 @@
+"""Services of every release, as their owners have them, work after an update to the working tree."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.releases import releases
+from tests.tree import CHOICES
+from tests.update.conftest import Made
+from tests.update.later import NOW, change
+from tests.update.released_services import Names, imported, migrate, modules, offered, run, told, work
+from tests.update.services import commit, conflicts, different, duplicate, the_owners, update
+
+pytestmark = pytest.mark.timeout(900)  # tests, types and migrations of a whole service, on a busy machine too
+RELEASED = [f"v{version}" for version in releases()]
+INTERNAL = {
+    "app.core.deadlines": "only the request middleware used it",
+    "app.core.stopping": "only the server used it, and its signal handlers are no API",
+}
+"""Modules that were at the top of core and went away without an old import path, each with its reason."""
+INTERNAL_NAMES = {
+    "app.core": {"GROUPS", "components"},
+    "app.core.engine": {"for_migrations"},
+    "app.core.faults": {"Fault"},
+    "app.core.limits": {"Arrived"},
+}
+"""Names of such modules that went away: nothing on a page named them, and no feature could use them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owned:
+    """A service of an old release with its owner's work, before and after the update, and its database."""
+
+    before: Path
+    after: Path
+    url: str
+
+    def run(self, *arguments: str) -> str:
+        """Run Python in the updated service."""
+        return run(self.after, self.url, *arguments)
+
+
+def services() -> list[Any]:
+    """Return each release on each database; `make test` has each release on SQLite, and the newest one on both."""
+    found = []
+    for version in RELEASED:
+        for database in CHOICES["database"]:
+            quick = database == CHOICES["database"][0] or version == RELEASED[-1]
+            name = f"{version}-{database}"
+            marks = [pytest.mark.xdist_group(name), *([] if quick else [pytest.mark.full])]
+            found.append(pytest.param((version, database), id=name, marks=marks))
+    return found
+
+
+@pytest.fixture(scope="module", params=services())
+def owned(
+    request: pytest.FixtureRequest,
+    fresh: Made,
+    new_database: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Owned:
+    """A service with everything that the preset `production` enables."""
+    version, database = request.param
+    folder = tmp_path_factory.mktemp("released")
+    before = duplicate(fresh(version, preset="production", database=database), folder / "before")
+    url = new_database(database)
+    work(before, url)
+    after = duplicate(before, folder / "after")
+    return Owned(before=before, after=update(after, NOW), url=url)
+
+
+@pytest.fixture(scope="session")
+def types(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for mypy: most of what it reads are libraries."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+def test_the_update_leaves_the_owners_work_as_it_was(owned: Owned) -> None:
+    assert conflicts(owned.after) == []
+    assert different(the_owners(owned.before), the_owners(owned.after)) == []
+
+
+def test_the_owners_tests_pass(owned: Owned) -> None:
+    owned.run("-m", "pytest", "tests/features", "-q", "-p", "no:cacheprovider")
+
+
+def test_the_owners_code_has_the_types_that_it_had(owned: Owned, types: Path) -> None:
+    owned.run("-m", "mypy", f"--cache-dir={types}", "app/features")
+
+
+def test_the_owners_database_takes_the_migrations_and_lacks_none(owned: Owned) -> None:
+    migrate(owned.after, owned.url, "upgrade(ini, 'head')", "check(ini)")
+
+
+@pytest.mark.parametrize("preset", ["minimal", "production"])
+@pytest.mark.parametrize("version", RELEASED)
+def test_every_import_that_a_release_allowed_works(preset: str, version: str, fresh: Made, service: Made) -> None:
+    old = fresh(version, preset=preset)
+    allowed = offered(old)
+    for module, names in told(old).items():
+        allowed.setdefault(module, set()).update(names)
+    root = update(service(version, preset=preset), NOW)
+    there = set(modules(root))
+    for module, found in imported(root, allowed).items():
+        if module in INTERNAL:
+            assert found["error"], f"{module} is there again: take it off the list"
+            continue
+        assert not found["error"], f"{module}: {found['error']}"
+        assert set(found["missing"]) <= INTERNAL_NAMES.get(module, set()), module
+        moved = module.startswith("app.core") and module not in there
+        assert len(found["warnings"]) == moved, f"{module}: {found['warnings']}"
+        for warning in found["warnings"]:
+            name, _, place = warning.partition(" is now ")
+            assert name == module
+            assert place.removesuffix(": change the import") in there
+
+
+def test_an_internal_name_is_no_longer_there_and_was_on_no_page(fresh: Made) -> None:
+    names: Names = {}
+    for version in RELEASED:
+        for module, wanted in told(fresh(version, preset="production")).items():
+            names.setdefault(module, set()).update(wanted)
+    for module in INTERNAL:
+        assert module not in names
+    for module, internal in INTERNAL_NAMES.items():
+        assert not internal & names.get(module, set())
+
+
+def test_a_feature_that_imports_a_moved_module_passes_its_tests_and_names_the_new_place(
+    service: Made, new_database: Callable[[str], str]
+) -> None:
+    root = service(RELEASED[-1], preset="minimal")
+    change(root / "app/features/orders/__init__.py", "^(?=from app.core)", "from app.core import problems\n")
+    change(root / "app/features/orders/__init__.py", r"\Z", "\n\nProblem = problems.Problem\n")
+    commit(root)
+    update(root, NOW)
+    arguments = ["tests/features/orders/test_placing.py", "-p", "no:cacheprovider"]
+    printed = run(root, new_database("sqlite"), "-m", "pytest", *arguments)
+    assert "DeprecationWarning: app.core.problems is now app.core.http.problems: change the import" in printed
