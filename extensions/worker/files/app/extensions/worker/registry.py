@@ -31,7 +31,8 @@ class WorkerSettings(Group):
     url: Annotated[str | None, address(SCHEMES, EXAMPLE)] = Field(
         None,
         repr=False,
-        description="The queue: redis://:password@host:6379/0 or postgresql://user:password@host:5432/name; unset: the service's PostgreSQL.",
+        description="The queue: redis://:password@host:6379/0 or postgresql://user:password@host:5432/name; "
+        "unset: the service's PostgreSQL.",
     )
     queue: str | None = Field(None, description="The name of the queue; unset: the name of the service.")
     concurrency: int = Field(10, ge=1, description="Parallel jobs of a worker.")
