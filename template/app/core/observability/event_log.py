@@ -1,4 +1,4 @@
-"""The log lines of events: each described event is one line, unless its level is off."""
+"""The log lines of events: one line for each event whose description has a `log`, unless its level is off."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
