@@ -68,9 +68,7 @@ def test_while_open_no_call_passes_and_is_told_how_long(breaker: Breaker, clock:
     assert refused.value.status == 502
 
 
-def test_it_closes_after_so_many_successes_in_a_row(
-    breaker: Breaker, clock: FakeTime, told: list[Any]
-) -> None:
+def test_it_closes_after_so_many_successes_in_a_row(breaker: Breaker, clock: FakeTime, told: list[Any]) -> None:
     opened(breaker, clock)
     breaker.settle(breaker.admit(), succeeded=True)
     assert breaker.state == "half_open"
