@@ -77,6 +77,7 @@ def test_what_a_killed_worker_was_doing_is_done_by_another_one(household: Househ
     household.enqueue("later")
     second = household.work()
     until(lambda: len([note for note in household.noted() if note.startswith("end ")]) == 6, household.text())
+    until(lambda: household.service.http.get("/jobs").json()["active"] == 0, household.text())
     assert set(household.noted().values()) == {1, 2}
     assert "a worker was not heard of" in second.log.read_text()
 
@@ -94,6 +95,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_does_and_leaves_the_rest
     assert second.stop() == 0
     household.work()
     until(lambda: household.noted()["end long"] == 1, household.text())
+    until(lambda: household.service.http.get("/jobs").json()["active"] == 0, household.text())  # else it is repeated
     assert household.noted() == {
         "begin short": 1,
         "end short": 1,

@@ -43,7 +43,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something."""
     with anyio.fail_after(20):
-        while not condition():  # noqa: ASYNC110  # nobody could tell
+        while not condition():  # noqa: ASYNC110  # no event to wait for
             await anyio.sleep(0.02)
 
 

@@ -25,7 +25,7 @@ Records = Callable[[], list[dict[str, Any]]]
 async def written(records: Records, path: Path, number: int) -> list[dict[str, Any]]:
     """The records, as soon as there are so many."""
     with anyio.fail_after(20):
-        while not path.exists() or len(records()) < number:  # noqa: ASYNC110, ASYNC240  # nobody could tell
+        while not path.exists() or len(records()) < number:  # noqa: ASYNC110, ASYNC240  # no event to wait for
             await anyio.sleep(0.02)
     return records()
 

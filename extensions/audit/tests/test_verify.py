@@ -43,7 +43,7 @@ TAMPERING: dict[str, tuple[Change, str]] = {
 
 
 def forged(line: bytes) -> bytes:
-    """A record as somebody would write it who has another key."""
+    """A record as an attacker with another key writes it."""
     body, mark, _ = line.replace(b'"price":1', b'"price":2').rpartition(b',"hash":"')
     return body + mark + seal(body, b"another-key").encode() + b'"}\n'
 

@@ -62,7 +62,7 @@ def test_a_place_that_cannot_be_taken_leaves_all_as_it_was(
     ops: Ops, filled: str, both: list[Path], changed: str, culprit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def used(*_: object) -> str:
-        raise InUse("somebody has connected: stop the service")
+        raise InUse("a client has connected: stop the service")
 
     if culprit == "folder":
         fail_to_rename(monkeypatch, lambda path: path == both[1], errno.EBUSY)

@@ -72,7 +72,7 @@ def test_nothing_is_restored_that_nobody_confirmed(ops: Ops, filled: str, monkey
 
 
 class Terminal:
-    """Somebody who answers, or nobody."""
+    """A person who answers, or none."""
 
     def __init__(self, answer: str, *, terminal: bool) -> None:
         self.answer = answer

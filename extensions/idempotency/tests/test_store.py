@@ -123,7 +123,7 @@ async def test_the_service_removes_what_is_over_by_itself(start: Start, deeds: C
     )
     await client.post(DEEDS, json={"name": "paint"}, headers=KEY)
     async with asyncio.timeout(10):
-        while await rows(opened[0]):  # noqa: ASYNC110  # nobody could tell
+        while await rows(opened[0]):  # noqa: ASYNC110  # no event to wait for
             await asyncio.sleep(0.05)
 
 
@@ -151,7 +151,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(
     assert answer.status_code == 201
     assert "could not be stored" in caplog.text
     again = await client.post(DEEDS, json={"name": "paint"}, headers=KEY)
-    assert again.json()["code"] == "request_in_progress"  # nobody can tell until the lease ends
+    assert again.json()["code"] == "request_in_progress"  # unknown until the lease ends
     await asyncio.sleep(0.6)
     again = await client.post(DEEDS, json={"name": "paint"}, headers=KEY)
     assert again.json()["code"] == "answer_not_kept"  # and it is not done again

@@ -26,7 +26,7 @@ async def test_unknown_keys_cause_one_fetch_and_no_more_for_a_while(
     issuer: Issuer, trusting: Trusting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await warm(trusting, issuer)
-    other = private("somebody else", "RS256")
+    other = private("another issuer", "RS256")
     for _ in range(2):
         forged = [issuer.token(kid=f"forged-{number}", key=other) for number in range(50)]
         answers = await asyncio.gather(*(whoami(client, token) for token in forged))
@@ -82,7 +82,7 @@ async def test_a_slow_issuer_holds_a_token_of_an_unknown_key_for_its_time_at_mos
 ) -> None:
     client = await warm(trusting, issuer, timeout=0.3)
     issuer.delay = 10.0
-    forged = issuer.token(kid="forged", key=private("somebody else", "RS256"))
+    forged = issuer.token(kid="forged", key=private("another issuer", "RS256"))
     started = time.monotonic()
     assert (await whoami(client, forged)).status_code == 401
     assert 0.25 < time.monotonic() - started < 9

@@ -45,7 +45,7 @@ def changed(token: str) -> str:
 
 def wrong(issuer: Issuer) -> dict[str, str]:
     """Tokens that must not open anything."""
-    own = private("somebody else", "RS256")
+    own = private("another issuer", "RS256")
     token = issuer.token()
     return {
         "no token": "abc",

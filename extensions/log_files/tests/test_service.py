@@ -88,7 +88,7 @@ async def test_each_line_is_in_the_file_of_its_kind(settings: Callable[..., Sett
 async def test_slow_requests_and_queries_are_performance(settings: Callable[..., Settings], read: Read) -> None:
     slow = settings(log={"slow_request": 1e-9, "level": "WARNING"})
     await serve(slow, ("GET", "/health/live"))
-    logging.getLogger("app").info("nobody takes this")
+    logging.getLogger("app").info("no file takes this")
     assert [line["event"] for line in read("performance")] == ["slow request"]
     assert [line["event"] for line in read("access")] == ["slow request"]
 

@@ -16,7 +16,7 @@ from tests.extensions.outbound.other import Other
 POLICY = Policy(failures=3, successes=2, recovery=10)
 
 
-class Clock:
+class FakeTime:
     """A clock that is set by hand."""
 
     def __init__(self) -> None:
@@ -27,13 +27,13 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock() -> FakeTime:
     """The time of the breaker."""
-    return Clock()
+    return FakeTime()
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
+def breaker(clock: FakeTime) -> Breaker:
     """A closed breaker: three failures open it, two successes close it."""
     return Breaker("billing", POLICY, clock)
 
@@ -44,7 +44,7 @@ def fail(breaker: Breaker, times: int = 1) -> None:
         breaker.settle(breaker.admit(), succeeded=False)
 
 
-def opened(breaker: Breaker, clock: Clock) -> None:
+def opened(breaker: Breaker, clock: FakeTime) -> None:
     """Open it, and let its time pass."""
     fail(breaker, 3)
     clock.now += 10
@@ -59,7 +59,7 @@ def test_it_opens_after_so_many_failures_in_a_row(breaker: Breaker) -> None:
     assert breaker.state == "open"
 
 
-def test_while_open_nobody_passes_and_is_told_how_long(breaker: Breaker, clock: Clock) -> None:
+def test_while_open_no_call_passes_and_is_told_how_long(breaker: Breaker, clock: FakeTime) -> None:
     fail(breaker, 3)
     clock.now += 6
     with pytest.raises(CircuitOpen) as refused:
@@ -68,7 +68,7 @@ def test_while_open_nobody_passes_and_is_told_how_long(breaker: Breaker, clock: 
     assert refused.value.status == 502
 
 
-def test_it_closes_after_so_many_successes_one_after_another(breaker: Breaker, clock: Clock, told: list[Any]) -> None:
+def test_it_closes_after_so_many_successes_in_a_row(breaker: Breaker, clock: FakeTime, told: list[Any]) -> None:
     opened(breaker, clock)
     breaker.settle(breaker.admit(), succeeded=True)
     assert breaker.state == "half_open"
@@ -77,7 +77,7 @@ def test_it_closes_after_so_many_successes_one_after_another(breaker: Breaker, c
     assert told == [BreakerChanged("billing", state) for state in ("open", "half_open", "closed")]
 
 
-def test_a_failed_probe_opens_it_for_the_whole_time_again(breaker: Breaker, clock: Clock) -> None:
+def test_a_failed_probe_opens_it_for_the_whole_time_again(breaker: Breaker, clock: FakeTime) -> None:
     opened(breaker, clock)
     breaker.settle(breaker.admit(), succeeded=True)
     fail(breaker)
@@ -87,7 +87,7 @@ def test_a_failed_probe_opens_it_for_the_whole_time_again(breaker: Breaker, cloc
         breaker.admit()
 
 
-def test_of_50_threads_exactly_one_probes(breaker: Breaker, clock: Clock) -> None:
+def test_of_50_threads_exactly_one_probes(breaker: Breaker, clock: FakeTime) -> None:
     opened(breaker, clock)
     together = Barrier(50)
 
@@ -103,7 +103,7 @@ def test_of_50_threads_exactly_one_probes(breaker: Breaker, clock: Clock) -> Non
         assert sum(pool.map(try_it, range(50))) == 1
 
 
-def test_a_cancelled_probe_makes_way_for_another(breaker: Breaker, clock: Clock) -> None:
+def test_a_cancelled_probe_makes_way_for_another(breaker: Breaker, clock: FakeTime) -> None:
     opened(breaker, clock)
     breaker.settle(breaker.admit(), succeeded=None)
     assert breaker.state == "half_open"
@@ -112,7 +112,7 @@ def test_a_cancelled_probe_makes_way_for_another(breaker: Breaker, clock: Clock)
         breaker.admit()
 
 
-def test_what_began_before_the_change_is_no_news_after_it(breaker: Breaker, clock: Clock) -> None:
+def test_what_began_before_the_change_is_no_news_after_it(breaker: Breaker, clock: FakeTime) -> None:
     late = [breaker.admit() for _ in range(4)]
     opened(breaker, clock)
     probe = breaker.admit()

@@ -21,7 +21,7 @@ Open = Callable[..., SharedBreaker]
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that nobody breaks."""
+    """A server that is never broken."""
     started = Server(tmp_path_factory.mktemp("storage"))
     yield started
     started.kill()
@@ -112,7 +112,7 @@ async def test_a_probe_that_was_given_up_makes_way_for_another(gates: Open) -> N
     await opened(one)
     await one.settle(await one.admit(), None)
     async with asyncio.timeout(10):
-        while isinstance(await attempted(other), CircuitOpen):  # noqa: ASYNC110  # nobody could tell
+        while isinstance(await attempted(other), CircuitOpen):  # noqa: ASYNC110  # no event to wait for
             await asyncio.sleep(0.01)
     assert isinstance(await attempted(one), CircuitOpen)
 
@@ -124,7 +124,7 @@ async def test_a_probe_whose_process_was_killed_makes_way_when_its_time_is_over(
     assert isinstance(await attempted(other), CircuitOpen)
     await pass_time(other)
     await other.admit()
-    await lost.settle(late, succeeded=True)  # it was frozen, not killed: nobody waits for its news any more
+    await lost.settle(late, succeeded=True)  # it was frozen, not killed: its news is no longer awaited
     assert await other.look() == "half_open"
     assert isinstance(await attempted(lost), CircuitOpen)
 

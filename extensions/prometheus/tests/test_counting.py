@@ -30,7 +30,7 @@ class Baked(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def described(monkeypatch: pytest.MonkeyPatch) -> None:
+def baked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Describe the event before the service starts."""
     monkeypatch.setattr(telemetry, "_descriptions", dict(telemetry._descriptions))
     describe(

@@ -99,7 +99,7 @@ def test_off_means_that_nothing_is_imported_or_listened_to(enabled: str, importe
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port

@@ -55,7 +55,7 @@ async def other_method(number: int) -> int:
 
 @router.get("/mine")
 async def mine(request: Request) -> str:
-    """For those with a key: authentication stands behind the middleware."""
+    """For those with a key: authentication is behind the middleware."""
     principal = KEYS.get(request.headers.get("x-api-key", ""))
     current = context.current()
     if principal is None or current is None:

@@ -81,7 +81,7 @@ async def test_without_the_storage_each_process_counts_for_itself(
     else:
         server.thaw()
     async with asyncio.timeout(10):
-        while (await client.get(THING)).status_code != 200:  # noqa: ASYNC110  # nobody could tell
+        while (await client.get(THING)).status_code != 200:  # noqa: ASYNC110  # no event to wait for
             await asyncio.sleep(0.1)
     warnings = [record.getMessage() for record in caplog.records if "rate limit" in record.getMessage()]
     assert [message.partition(":")[0] for message in warnings] == [

@@ -76,7 +76,7 @@ async def test_what_was_read_before_an_invalidation_is_not_kept_after_it(
         await forget(other)
 
     load.during = change
-    assert await get(cache) == 1  # it had read the old value when somebody changed it
+    assert await get(cache) == 1  # it had read the old value when it was changed
     assert await get(cache) == 2
     assert await get(other) == 2
 

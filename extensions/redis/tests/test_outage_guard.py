@@ -10,7 +10,7 @@ from app.core.data.redis_client import BackendUnavailable, OutageGuard
 from app.core.observability import throttle
 from app.core.observability.throttle import Throttle
 
-CALLER: ContextVar[str] = ContextVar("CALLER", default="nobody")
+CALLER: ContextVar[str] = ContextVar("CALLER", default="none")
 
 
 class Server:
@@ -20,7 +20,7 @@ class Server:
         self.there = True
         self.calls = 0
         self.callers: list[str] = []
-        self.outage = OutageGuard("the server", "nobody misses it", failures=(OSError,), probe=self.look)
+        self.outage = OutageGuard("the server", "it is not missed", failures=(OSError,), probe=self.look)
 
     async def call(self) -> int:
         self.calls += 1
@@ -43,7 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 async def looked_for(server: Server, times: int) -> None:
     """Wait until it was."""
     with anyio.fail_after(5):
-        while len(server.callers) < times:  # noqa: ASYNC110  # nobody could tell
+        while len(server.callers) < times:  # noqa: ASYNC110  # no event to wait for
             await anyio.sleep(0.005)
 
 
@@ -59,17 +59,17 @@ async def test_while_it_is_away_nobody_asks_but_the_one_who_looks(
             await server.outage.guard(server.call)
     assert server.calls == 2
     await looked_for(server, 3)
-    assert set(server.callers) == {"nobody"}
+    assert set(server.callers) == {"none"}
     server.there = True
     with anyio.fail_after(5):
-        while "answers again" not in caplog.text:  # noqa: ASYNC110  # nobody could tell
+        while "answers again" not in caplog.text:  # noqa: ASYNC110  # no event to wait for
             await anyio.sleep(0.005)
     looked = len(server.callers)
     assert await server.outage.guard(server.call) == server.calls
     await anyio.sleep(0.1)
     assert len(server.callers) == looked
     assert [record.getMessage() for record in caplog.records] == [
-        "the server does not answer: nobody misses it (refused)",
+        "the server does not answer: it is not missed (refused)",
         "the server answers again",
     ]
 

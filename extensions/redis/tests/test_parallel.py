@@ -52,7 +52,7 @@ async def test_a_waiting_process_looks_every_50_ms_and_no_more(
 async def test_nobody_waits_longer_than_a_loader_may_take(
     make_cache: MakeCache, load: Loader, direct: RedisClient, namespace: str
 ) -> None:
-    await direct.command("SET", f"{namespace}:loading:n:1", "somebody else's", "PX", 60_000)
+    await direct.command("SET", f"{namespace}:loading:n:1", "of another process", "PX", 60_000)
     cache = await make_cache(loading_timeout=0.3)
     async with asyncio.timeout(8):
         assert await cache.get("n:1", load, ttl=60, kind=INT) == 1

@@ -1,1 +1,1 @@
-"""Sentry gets what nobody expected, nothing that was sent to the service, and may fail in every way."""
+"""Sentry gets unexpected errors, nothing that was sent to the service, and may fail in every way."""

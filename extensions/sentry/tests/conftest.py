@@ -1,4 +1,4 @@
-"""The sink, and a slice that fails as nobody expected."""
+"""The sink, and a slice that fails unexpectedly."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple

@@ -61,7 +61,7 @@ class Server:
         self.process.wait()
 
     def freeze(self) -> None:
-        """Let it stand: connections stay open, and nobody answers."""
+        """Let it stand: connections stay open, and no answer comes."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -112,7 +112,7 @@ async def test_two_processes_may_begin_at_once(directory: Path) -> None:
     storage = Directory(directory)
     storage.prepare()
     with (directory / ".lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)  # somebody else begins a file
+        fcntl.flock(lock, fcntl.LOCK_SH)  # another process begins a file
         draft = await storage.draft("1" * 32)
         draft.discard()
     assert stored(directory) == []

@@ -132,7 +132,7 @@ async def test_arguments_that_cannot_be_read_are_told_with_their_cause_and_kept(
     assert SECRET not in caplog.text
 
     @job()
-    async def greet(_: State, name: Any = "nobody", surname: str = "") -> None:
+    async def greet(_: State, name: Any = "no one", surname: str = "") -> None:
         """Of the next release."""
         SEEN.append((name, surname))
 
@@ -140,7 +140,7 @@ async def test_arguments_that_cannot_be_read_are_told_with_their_cause_and_kept(
     async with work():
         await until(lambda: len(finished) == 2)
     assert finished[1].outcome == "complete"
-    assert SEEN.pop() == (arguments.get("name", "nobody"), arguments.get("surname", ""))
+    assert SEEN.pop() == (arguments.get("name", "no one"), arguments.get("surname", ""))
 
 
 async def test_a_result_that_cannot_be_stored_is_none_of_the_queues_business(

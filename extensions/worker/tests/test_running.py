@@ -170,10 +170,10 @@ async def test_a_worker_warns_of_a_server_that_may_lose_jobs(
 
 async def test_what_has_a_schedule_begins_by_itself_and_not_twice_at_a_time(jobs: Jobs, work: Work) -> None:
     @job(every="* * * * * */1")
-    async def tick(_: State) -> None:
-        EVENTS.append("tick")
+    async def ring(_: State) -> None:
+        EVENTS.append("ring")
 
     async with work(), work():
-        await until(lambda: EVENTS.count("tick") >= 2)
+        await until(lambda: EVENTS.count("ring") >= 2)
     assert jobs.queue
     assert await jobs.queue.count("incomplete") <= 1
