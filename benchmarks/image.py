@@ -4,17 +4,36 @@
 """
 
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
-from benchmarks.start import seconds_to_ready
+import httpx2
+
 from tests.delivery.service_image import MOST_MEGABYTES, built, context, own_megabytes, starting
 from tests.live import postgres
 from tests.live.environment import DEFAULT, interpreter
-from tests.live.service import Rendered, Service
+from tests.live.service import Rendered, Service, free_port
 
 ROUNDS = 5
+
+
+def seconds_to_ready(start: Callable[[int], Callable[[], object]]) -> float:
+    """Return the time from a start until the service is ready. `start` takes a port, and returns how to stop it."""
+    port = free_port()
+    begun = time.perf_counter()
+    stop = start(port)
+    try:
+        while time.perf_counter() - begun < 120:
+            with suppress(httpx2.TransportError):
+                if httpx2.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).status_code == 200:
+                    return time.perf_counter() - begun
+            time.sleep(0.005)
+        raise RuntimeError("the service was not ready within two minutes")
+    finally:
+        stop()
 
 
 def measure() -> dict[str, float]:

@@ -1,6 +1,8 @@
 """What a request may take: bytes, and time."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import anyio
 import httpx2
@@ -53,6 +55,11 @@ async def read_for_longer(request: Request) -> int:
 async def wait(seconds: float) -> None:
     """Takes its time."""
     await anyio.sleep(seconds)
+
+
+@router.get("/nothing")
+async def nothing() -> None:
+    """Answers at once."""
 
 
 @router.get("/stream")
@@ -161,3 +168,19 @@ async def test_a_request_that_takes_too_long_is_given_up(client: httpx2.AsyncCli
 
 async def test_a_stream_may_last_while_it_moves(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/limits/stream")).content == b"........"
+
+
+async def test_one_timer_watches_all_requests(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = await serve(extra=[COMPONENT])
+    loop = asyncio.get_running_loop()
+    made: list[float] = []
+    arm = loop.call_at
+
+    def counted(when: float, *arguments: Any, **more: Any) -> asyncio.TimerHandle:
+        made.append(when)
+        return arm(when, *arguments, **more)
+
+    monkeypatch.setattr(loop, "call_at", counted)
+    for _ in range(50):
+        assert (await exchange(app, "/limits/nothing")).status == 200
+    assert len(made) < 10  # it looks once a second
