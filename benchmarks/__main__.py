@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import data, image, load, start, throughput
+from benchmarks import data, databases, image, load, start, throughput
 from tests.live.environment import DEFAULT, interpreter
 from tests.live.service import Rendered
 from tests.render import render
@@ -63,13 +63,14 @@ def main() -> int:
         )
         service.migrate()
         cost, started, served = core_cost(service), start.measure(service), throughput.measure(Path(folder))
-    compared, loaded, packed = data.measure(), load.measure(), image.measure()
-    page = report(cost, started, served, data.rows(compared) + load.rows(loaded) + image.rows(packed))
+    stored, compared, loaded, packed = databases.measure(), data.measure(), load.measure(), image.measure()
+    more = databases.rows(stored) + data.rows(compared) + load.rows(loaded) + image.rows(packed)
+    page = report(cost, started, served, more)
     RESULTS.write_text(page, encoding="utf-8")
     print(page)
     slow = cost["core"] - cost["bare"] > MOST_MICROSECONDS or started["service"] / started["naive"] > MOST_TIMES
     slow = slow or served["bare"] / served["full"] < LEAST_SHARE
-    return int(slow or not (data.held(compared) and load.held(loaded) and image.held(packed)))
+    return int(slow or not (databases.held(stored) and data.held(compared) and load.held(loaded) and image.held(packed)))
 
 
 if __name__ == "__main__":
