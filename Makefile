@@ -1,46 +1,43 @@
-# What one does with this repository. `make help` lists it.
+# The targets of this repository. `make help` lists them.
 
-# uv from the PATH, or one of our own in .venv: a bare machine needs Python 3.11 or newer, git and make alone.
-# Tried, not only found: pyenv's shims answer for programs that the version in force does not have.
+# uv from the PATH, or a private one in .venv: a fresh machine needs only Python 3.11 or newer, git and make.
+# Run, not only found: pyenv's shims exist for programs that the active version lacks.
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv/bin/uv)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help new check test test-service test-all bench fix manifests render
+.PHONY: help new check test test-all bench fix manifests render
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-new: $(UV) ## Answer the questions, get a service beside this folder: make new [DEST=path] [ARGS="--defaults --data database=postgres"]
+new: $(UV) ## Generate a service beside this folder: make new [DEST=path] [ARGS="--defaults --data database=postgres"]
 	@$(UV) run --quiet --frozen --no-dev --inexact groundwork new $(if $(DEST),"$(DEST)",--beside) $(ARGS)
 
-check: $(UV) ## Lint and types of the template and of what it renders, in seconds
+check: $(UV) ## Lint and type-check the template, in seconds
 	$(UV) run ruff format --check
 	$(UV) run ruff check
 	$(UV) run mypy
 	$(UV) run pytest -q tests/lint
 
-test: check ## Everything that a change must pass
-	$(UV) run pytest -n 2 --dist loadgroup -m "not full" --durations 20
+test: check ## Run everything that a change must pass, or some layers: make test LAYERS="service live" [ARGS="-k redis"]
+	$(UV) run pytest -n 2 --dist loadgroup -m "not full" --durations 20 $(LAYERS:%=tests/%) $(ARGS)
 
-test-service: $(UV) ## Run the in-depth tests in services, or those of one option: make test-service ONLY=redis
-	$(UV) run pytest -m "not full" tests/service $(if $(ONLY),-k "$(ONLY)")
-
-test-all: $(UV) ## The whole matrix as well
+test-all: $(UV) ## Run the full matrix too
 	$(UV) run pytest -n 2 --dist loadgroup
 
-bench: $(UV) ## Measure what the core costs, and write benchmarks/results.md
+bench: $(UV) ## Measure the cost of the core, and write benchmarks/results.md
 	$(UV) run python -m benchmarks
 
-fix: $(UV) ## Format, mend what the linter can, and bring the manifests' lists of files up to date
+fix: $(UV) ## Format, fix what the linter can, and write the manifests' lists of files
 	$(UV) run ruff check --fix
 	$(UV) run ruff format
 	$(UV) run python -m tests.manifests
 
-manifests: $(UV) ## Bring the manifests' lists of files up to date
+manifests: $(UV) ## Write the manifests' lists of files, and README's table of options
 	$(UV) run python -m tests.manifests
 
-render: $(UV) ## Render the working tree as it is: make render DEST=/tmp/service [DATA="database=postgres sample=no"]
+render: $(UV) ## Render the working tree: make render DEST=/tmp/service [DATA="database=postgres sample=no"]
 	$(UV) run python -m tests.render $(DEST) $(DATA)
 
 .venv/bin/uv:

@@ -1,1 +1,1 @@
-"""The command-line program: what plain Copier cannot do safely."""
+"""The command-line program: does safely what plain Copier cannot."""

@@ -16,15 +16,15 @@ from groundwork.new import new
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one line for a mistake instead of the whole usage."""
+    """An argument parser that prints one line for a mistake, not the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Say it and stop with status 2, as argparse does."""
+        """Print the mistake and exit with status 2, as argparse does."""
         self.exit(2, f"{self.prog}: {message}: see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
-    """Everything that the program takes."""
+    """Return the parser of all arguments."""
     program = Parser(prog="groundwork", description="FastAPI services that keep taking their template's updates.")
     program.add_argument("--version", action="version", version=version("groundwork"))
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
@@ -33,14 +33,14 @@ def parser() -> argparse.ArgumentParser:
     scaffold.add_argument(
         "destination", nargs="?", type=Path, metavar="DEST", help="a new folder (default: ./ and the slug)"
     )
-    scaffold.add_argument("--defaults", action="store_true", help="ask nothing: what is not given takes its default")
+    scaffold.add_argument("--defaults", action="store_true", help="ask nothing: use defaults for all other answers")
     scaffold.add_argument(
-        "--data", "-d", action="append", default=[], metavar="QUESTION=ANSWER", help="an answer, not asked then"
+        "--data", "-d", action="append", default=[], metavar="QUESTION=ANSWER", help="an answer, which is not asked"
     )
-    scaffold.add_argument("--data-file", type=Path, metavar="FILE", help="answers as YAML; --data goes before them")
+    scaffold.add_argument("--data-file", type=Path, metavar="FILE", help="answers as YAML; --data overrides them")
     scaffold.add_argument("--template", metavar="URL", help="another template: a URL or the path of a checkout")
     scaffold.add_argument(
-        "--vcs-ref", metavar="VERSION", help="its version (default: the newest release; HEAD: as a checkout is)"
+        "--vcs-ref", metavar="VERSION", help="its version (default: the newest release; HEAD: the current commit)"
     )
     scaffold.add_argument(
         "--beside", action="store_true", help="without DEST: beside this checkout, not in this folder"
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def answers(pairs: list[str], file: Path | None) -> dict[str, Any]:
-    """What --data and --data-file say, unread otherwise: the template's own guards judge them.
+    """Return the answers of --data and --data-file; the template's guards check them.
 
     Raises:
         Refused: a pair without `=`, or a file that is not there or no mapping.
@@ -73,7 +73,7 @@ def answers(pairs: list[str], file: Path | None) -> dict[str, Any]:
 
 
 def scaffold(arguments: argparse.Namespace) -> None:
-    """Run `new` and say what to do next."""
+    """Run `new` and print the next steps."""
     checkout = source.checkout()
     made = new(
         arguments.destination,
@@ -86,7 +86,7 @@ def scaffold(arguments: argparse.Namespace) -> None:
     )
     print(f"\n{made.path.name} is ready, from Groundwork {made.version}. Next:\n")
     there = os.path.relpath(made.path)
-    # `make -C` has gone elsewhere: from there, the way to what is not below says nothing.
+    # After `make -C`, a relative path to another folder would mislead.
     there = str(made.path.resolve()) if there.startswith(os.pardir) else there
     print(f"  cd {shlex.quote(there)}\n  make setup\n  make dev\n")
 

@@ -1,4 +1,4 @@
-"""Scaffolding: a service that is there whole, with its first commit, or not at all."""
+"""Generates a service: completely, with its first commit, or not at all."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ ANSWERS = ".copier-answers.yml"
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A service that was just made: where, and from which version of the template."""
+    """A generated service: its path, and the version of the template."""
 
     path: Path
     version: str
@@ -38,7 +38,7 @@ def new(
 ) -> Made:
     """Ask the questions and write a service to `destination`, by default to one named for it in `folder`.
 
-    Everything is rendered to a temporary folder beside the destination and moved from there.
+    The service is rendered to a temporary folder beside the destination and moved from there.
 
     Raises:
         Refused: nothing was written.
@@ -75,7 +75,7 @@ def _first_commit(folder: Path, *, name: str, version: str) -> None:
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=False)
 
-    # A machine that has no name for git yet still gets its first commit.
+    # A machine without a git identity still gets its first commit.
     known = git("var", "GIT_AUTHOR_IDENT").returncode == 0 and git("var", "GIT_COMMITTER_IDENT").returncode == 0
     identity = [] if known else ["-c", f"user.name={name}", "-c", f"user.email={name}@localhost"]
     message = f"Start {name} from Groundwork {version}"

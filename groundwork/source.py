@@ -1,4 +1,4 @@
-"""Where the template comes from, and whether a service made from it could ever be updated."""
+"""The source of the template, which every service must be able to update from."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from groundwork.errors import Refused
 
 
 def checkout() -> Path | None:
-    """The repository that this program runs from, or None where it is installed on its own."""
+    """Return the repository that this program runs from, or None if it is installed alone."""
     root = Path(__file__).resolve().parent.parent
     return root if (root / "copier.yml").is_file() else None
 
 
 def default() -> str:
-    """This checkout, or what the program was installed from (`uvx --from git+URL`, PEP 610).
+    """Return this checkout, or the source that the program was installed from (`uvx --from git+URL`, PEP 610).
 
     Raises:
         Refused: neither is known.
@@ -41,10 +41,10 @@ def _local(url: str) -> str:
 
 
 def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
-    """The template and version as the answers file should have them: an absolute path or URL, and a commit.
+    """Return the template and version for the answers file: an absolute path or URL, and a commit.
 
     A checkout gives the newest release that its HEAD has, or HEAD where it has no tags; a URL gives its newest release.
-    From what is newer than a release nothing could be updated: Copier takes that for a way back.
+    A service from a newer commit could not be updated: Copier takes the release for a downgrade.
 
     Raises:
         Refused: git is missing, or the folder is no checkout, or has changes that no version holds.
@@ -61,7 +61,7 @@ def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
     root = path.resolve()
     top = _git(root, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != root:
-        raise Refused(f"{root} is no git checkout, and no service could be updated from it: clone it with git")
+        raise Refused(f"{root} is not a git checkout, and no service could be updated from it: clone it with git")
     if _git(root, "rev-parse", "--verify", "HEAD") is None:
         raise Refused(f"{root} has no commit yet, and no service could be updated from it: commit first")
     if changed := _git(root, "status", "--porcelain"):
@@ -73,8 +73,9 @@ def recordable(template: str, ref: str | None) -> tuple[str, str | None]:
 
 
 def _newest_release(root: Path) -> str | None:
-    tags = _git(root, "tag", "--merged=HEAD", "--sort=-version:refname", "--list", "v*") or ""
-    return next((tag for tag in tags.splitlines() if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), None)
+    tags = _git(root, "tag", "--merged=HEAD") or ""
+    releases = [tag for tag in tags.splitlines() if re.fullmatch(r"v?\d+\.\d+\.\d+", tag)]
+    return max(releases, key=lambda tag: [int(number) for number in tag.removeprefix("v").split(".")], default=None)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Keeps each extension's lists of files: `python -m tests.manifests` rewrites `files`, `scripts` and `fragments`."""
+"""The manifests: `python -m tests.manifests` writes their lists of files, and README's table of options from them."""
 
 import re
 import sys
@@ -8,6 +8,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parent.parent
 EXTENSIONS = REPOSITORY / "extensions"
+README = REPOSITORY / "README.md"
 
 
 def names() -> list[str]:
@@ -55,8 +56,29 @@ def rewritten(name: str) -> str:
     return text
 
 
+def readme() -> str:
+    """Return README's text with the table of options as the manifests have it."""
+    questions = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
+    choices = yaml.safe_load(questions["registry"]["default"])["choices"]
+    table = "| Question | Answer | What it adds | What it costs |\n|---|---|---|---|\n"
+    for question in ("database", "extensions", "delivery", "ci", "response_format"):
+        for name in choices[question]:
+            if name in names():
+                part = manifest(name)
+                table += f"| `{question}` | `{name}` | {part['help']} | {part['cost']} |\n"
+    return re.sub(
+        r"(?<=<!-- options: written by `make manifests` -->\n).*?(?=<!-- end)",
+        lambda _: table,
+        README.read_text(),
+        flags=re.DOTALL,
+    )
+
+
 def main() -> int:
     """Rewrite what differs, and say so."""
+    if (text := readme()) != README.read_text():
+        README.write_text(text)
+        sys.stdout.write("rewrote README.md\n")
     for name in names():
         path = EXTENSIONS / name / "extension.yml"
         if (text := rewritten(name)) != path.read_text():

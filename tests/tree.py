@@ -52,7 +52,7 @@ def parts(answers: dict[str, Any]) -> list[str]:
         answers["ci"],
         answers["response_format"],
     ]
-    chosen.append("orders" if answers["sample"] else "blank")
+    chosen.append("orders" if answers["sample"] else "no_sample")
     return [name for name in MANIFESTS if name in chosen]
 
 

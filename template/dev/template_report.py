@@ -34,7 +34,7 @@ class Update:
             parts += ["## Conflicts", "Both sides changed these; `make check` fails until no marker is left:"]
             parts += ["\n".join(f"- `{path}`" for path in self.conflicts)]
         if self.lost:
-            parts += ["## Deleted, although you had edited them", "Merging drops your edits. To bring a file back:"]
+            parts += ["## Deleted, although you had edited them", "Merging drops your edits. To restore a file:"]
             parts += ["\n".join(f"- `git checkout {base} -- {path}`" for path in self.lost)]
         if self.deleted:
             parts += ["## Deleted", "\n".join(f"- `{path}`" for path in self.deleted)]
@@ -51,10 +51,10 @@ def version(text: str) -> Version:
     return tuple(int(number) for number in found[1].split(".")) if found else ()
 
 
-def notes(changelog: str, old: str, new: str, ticked: set[str]) -> str:
+def notes(changelog: str, old: str, new: str, enabled: set[str]) -> str:
     """The paragraphs "When you update" of the releases after `old`, up to `new`.
 
-    An item that begins with "With `option`" is left out where none of the options that it names is ticked.
+    An item that begins with "With `option`" is left out if none of the options that it names is enabled.
     """
     found = []
     for release in re.finditer(r"^## \[?v?(\d[\w.]*).*\n((?:(?!## ).*\n?)*)", changelog, re.MULTILINE):
@@ -63,7 +63,7 @@ def notes(changelog: str, old: str, new: str, ticked: set[str]) -> str:
             continue
         text = re.sub(
             r"^- With ([^:]*):.*\n?(?: +.*\n?)*",
-            lambda item: item[0] if ticked & set(re.findall(r"`(\w+)`", item[1])) else "",
+            lambda item: item[0] if enabled & set(re.findall(r"`(\w+)`", item[1])) else "",
             section[1],
             flags=re.MULTILINE,
         ).strip()

@@ -73,7 +73,7 @@ def recorded(folder: Path, name: str) -> str:
     path = folder / ANSWERS
     found = re.search(rf"^{name}: (.+)$", path.read_text(encoding="utf-8") if path.exists() else "", re.MULTILINE)
     if not found:
-        raise Stopped(CANNOT_START, f"{ANSWERS} names no {name}: it is unknown what to update from")
+        raise Stopped(CANNOT_START, f"{ANSWERS} names no {name}: an update is impossible")
     return found[1].strip("'\"")
 
 

@@ -34,7 +34,7 @@ ROWS = [row for row in grouped() if ticks_it(row.values[0])]
 
 @pytest.fixture(params=ROWS)
 def root(request: pytest.FixtureRequest, rendered: Render) -> Path:
-    """A service that ticked it, of every combination."""
+    """A service that enabled it, of every combination."""
     return rendered(**request.param)
 
 
@@ -93,7 +93,7 @@ def test_whatever_a_container_names_is_declared_and_used(root: Path) -> None:
 
 
 def test_each_variable_and_secret_is_a_setting_that_the_service_knows(root: Path) -> None:
-    known = set(re.findall(r"^\| `([A-Z_]+__[A-Z_]+)`", (root / "docs/configuration.md").read_text(), re.MULTILINE))
+    known = set(re.findall(r"^- `([A-Z_]+__[A-Z_]+)`", (root / "docs/configuration.md").read_text(), re.MULTILINE))
     for name in (DEVELOPMENT, PRODUCTION):
         for service in loaded(root, name)["services"].values():
             if "build" in service:
@@ -130,7 +130,7 @@ def test_only_the_proxy_is_published_and_nothing_reaches_the_servers(root: Path)
 
 
 def test_no_container_has_more_rights_memory_or_time_than_it_needs(root: Path) -> None:
-    defaults = dict(re.findall(r"^\| `([A-Z_]+)` \| `([\d.]+)`", (root / "docs/configuration.md").read_text(), re.M))
+    defaults = dict(re.findall(r"^- `([A-Z_]+)` \(`([\d.]+)`\)", (root / "docs/configuration.md").read_text(), re.M))
     for name, service in loaded(root, PRODUCTION)["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name

@@ -120,7 +120,7 @@ def test_every_setting_is_one_of_the_service(service: Path, found: list[Object],
     for variable in [each for each in environment if "__" in each.strip("_")]:
         group, _, field = variable.lower().partition("__")
         assert field in groups.get(group, {}), f"{variable} is no setting"
-    documented = set(re.findall(r"^\| `([A-Z_]+)`", (service / "docs" / "configuration.md").read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^- `([A-Z_]+)`", (service / "docs" / "configuration.md").read_text(), re.MULTILINE))
     sample = "".join(path.read_text() for path in sorted((service / "ops" / "kubernetes").glob("*.env.example")))
     named = set(re.findall(r"^(?:# )?([A-Z_]+__[A-Z_]+)=", sample, re.MULTILINE))
     for _, template in templates(found):

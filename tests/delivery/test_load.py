@@ -41,7 +41,7 @@ def service(rendered_service: Rendered, tmp_path_factory: pytest.TempPathFactory
 
 def load(service: Rendered, more: str = "", **values: str) -> tuple[int, str, str]:
     """Run the command of the guide with other values: the status of locust, its last line, and all that it printed."""
-    page = (service.root / "docs/options.md").read_text()
+    page = (service.root / "docs/options/load_tests.md").read_text()
     (command,) = [command for command in commands(page) if command.startswith("make load")]
     for flag, value in (BEARABLE | {name.replace("_", "-"): value for name, value in values.items()}).items():
         command, changed = re.subn(rf"(--{flag}) [^ \"]+", rf"\1 {value}", command)

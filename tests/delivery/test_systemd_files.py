@@ -14,7 +14,7 @@ from tests.extensions.prometheus_server import promtool
 from tests.matrix.combinations import Answers, every, extremes, label, presets
 
 
-def ticked(answers: Answers) -> bool:
+def enabled(answers: Answers) -> bool:
     """Whether it is delivered so, by its answers or by its preset's."""
     return "systemd" in answers["delivery"] if "delivery" in answers else answers["preset"] == "production"
 
@@ -25,7 +25,7 @@ ROWS = [
     )
     for few in [[*presets(), *extremes()]]
     for row in every()
-    if ticked(row)
+    if enabled(row)
 ]
 EXPOSURE = 30
 """Tenths: what `systemd-analyze security` may find at most."""

@@ -1,8 +1,7 @@
-"""The faults that the pages of a service speak of, and the test that shows each.
+"""The failures that the pages of a service list, and the test that shows each.
 
-A path below `core/` is a test of the service itself, in tests/service/core/. One that begins with the name of a
-database is in the folder of that name there, and one that begins with the name of an extension in its `tests/` folder.
-All others are tests of this repository, below tests/.
+A path below `core/` is in tests/service/core/, and one below the name of a database in its folder there. One below the
+name of an extension is in that extension's tests/. All others are in tests/.
 """
 
 EVERY_SERVICE = {
@@ -139,7 +138,7 @@ OF_AN_EXTENSION = {
         "a process is killed": "extensions/test_log_files::"
         "test_a_process_that_is_killed_loses_its_last_moment_and_nothing_of_the_others",
         "it is killed while it compresses": "log_files/test_tidying::test_what_a_crash_left_half_done_is_done_again",
-        "somebody removes or moves a file": "log_files/test_file::test_a_file_that_somebody_removes_is_made_again",
+        "a file is removed or moved": "log_files/test_file::test_a_file_that_somebody_removes_is_made_again",
     },
     "audit": {
         "the disk is full, or the file cannot be written to": "extensions/test_audit::"

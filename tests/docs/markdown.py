@@ -54,10 +54,14 @@ def links(text: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose(text))
 
 
+def headings(text: str) -> list[str]:
+    """Return the headings, in order."""
+    return re.findall(r"^#{1,6} (.+)$", prose(text), re.MULTILINE)
+
+
 def anchors(text: str) -> set[str]:
     """What a link may point to: the headings, as GitHub and most others make anchors of them."""
-    titles = re.findall(r"^#{1,6} (.+)$", prose(text), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings(text)}
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
@@ -73,6 +77,24 @@ def rows(text: str, heading: str) -> list[list[str]]:
         elif inside and set(cells[0]) - set("-: "):
             found.append(cells)
     return found
+
+
+def entries(text: str) -> list[list[str]]:
+    """Return each line of a reference: the name as it is written, what is in parentheses after it, and its meaning."""
+    return [list(found) for found in re.findall(r"^- (`[^`\n]+`) \((.*?)\): (.+)$", prose(text), re.MULTILINE)]
+
+
+def section(text: str, heading: str) -> str:
+    """Return what is below a heading of the second level, up to the next one."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def failures(text: str) -> list[str]:
+    """Return the failures that a page lists: the bold beginnings of the lines of its section about them."""
+    below = section(text, "Failures") + section(text, "When it fails")
+    starts = re.findall(r"^- (\*\*.+?\*\*): ", below, re.MULTILINE)
+    return [name for start in starts for name in re.findall(r"\*\*(.+?)\*\*", start)]
 
 
 def write(root: Path, block: Block) -> None:

@@ -99,10 +99,6 @@ HOSTED = {
         "docker run --rm my-service-ops:production python -m ops key"
         " | install --mode=444 /dev/stdin secrets/BACKUPS__KEY"
     ): "a container engine",
-    (
-        "docker compose --file compose.production.yaml exec --user postgres postgres psql"
-        " --command 'ALTER ROLE service CREATEDB'"
-    ): "a container engine",
     "install --mode=444 /dev/stdin secrets/HEALTH__KEY": "somebody who types the secret",
     "cp ops/kubernetes/secrets.env.example deploy/production/secrets.env": "somebody who fills in the secrets",
     "cp ops/kubernetes/backups.env.example deploy/production/backups.env": "somebody who fills in the secrets",

@@ -23,7 +23,7 @@ EVERYTHING = [
     {"extensions": CHOICES["extensions"], "delivery": CHOICES["delivery"], "database": database, "ci": ci}
     for database, ci in zip(CHOICES["database"], CHOICES["ci"], strict=False)
 ]
-"""Services with all that can be ticked, on each database, each with another place for its checks."""
+"""Services with all that can be enabled, on each database, each with another place for its checks."""
 
 
 def entered(block: Block) -> list[str]:
@@ -57,7 +57,7 @@ def service(rendered: Render, python: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("commands")
     made = rendered(extensions=["api_keys", "jwt", "uploads"], database="sqlite", sample=False)
     root = Path(shutil.copytree(made, folder / "service"))
-    (slice_,) = [block for block in blocks((root / "docs/options.md").read_text()) if block.path]
+    (slice_,) = [block for block in blocks((root / "docs/options/uploads.md").read_text()) if block.path]
     write(root, slice_)
     listed = root / "app/features/__init__.py"
     text = listed.read_text().replace("    return []", "    return [documents.component()]")
@@ -76,7 +76,7 @@ def enter(service: Rendered, beginning: str, folder: Path | None = None, **chang
     uv.parent.mkdir(exist_ok=True)
     uv.write_text('#!/bin/sh\n[ "$1" != --version ] || exit 0\nshift\nexec "$@"\n')
     uv.chmod(0o755)
-    page = (service.root / "docs/options.md").read_text()
+    page = "\n".join(path.read_text() for path in sorted((service.root / "docs/options").glob("*.md")))
     (command,) = [line for block in blocks(page) for line in entered(block) if line.startswith(beginning)]
     for old, new in changed.items():
         command = command.replace(old, new)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render
-from tests.docs.markdown import rows
+from tests.docs.markdown import entries
 from tests.live.environment import clean
 from tests.tree import CHOICES
 
@@ -71,36 +71,36 @@ def asked(python: Path, root: Path, script: str) -> list[list[str]]:
 
 
 def compared(listed: list[list[str]], known: list[list[str]]) -> str:
-    """What has to change on a page: the rows that are missing, and those that are not true."""
-    missing = [f"write: | {' | '.join(row)} |" for row in known if row not in listed]
-    wrong = [f"strike: | {' | '.join(row)} |" for row in listed if row not in known or listed.count(row) > 1]
+    """Return what has to change on a page: the lines that are missing, and those that are not true."""
+    missing = [f"write: - {name} ({value}): {text}" for name, value, text in known if [name, value, text] not in listed]
+    wrong = [f"strike: - {' '.join(row)}" for row in listed if row not in known or listed.count(row) > 1]
     return "\n".join([*missing, *wrong])
 
 
 @pytest.fixture(params=CHOICES["database"])
 def service(request: pytest.FixtureRequest, rendered: Render) -> Path:
-    """A service with everything ticked, on each database."""
+    """A service with everything enabled, on each database."""
     return rendered(database=request.param, preset="production")
 
 
 def test_every_variable_is_listed_with_its_default_and_its_meaning(service: Path, python: Path) -> None:
-    listed = rows((service / "docs" / "configuration.md").read_text(), "Variable")
+    listed = entries((service / "docs" / "configuration.md").read_text())
     known = asked(python, service, VARIABLES)
     assert compared(listed, known) == ""
 
 
 def test_the_example_has_only_variables_that_are_listed(service: Path) -> None:
-    listed = {row[0].strip("`") for row in rows((service / "docs" / "configuration.md").read_text(), "Variable")}
+    listed = {row[0].strip("`") for row in entries((service / "docs" / "configuration.md").read_text())}
     example = (service / ".env.example").read_text()
     assert set(re.findall(r"^(?:# )?([A-Z]+__[A-Z_]+)=", example, re.MULTILINE)) <= listed
 
 
 def test_every_code_is_listed_with_its_status_and_its_meaning(service: Path, python: Path) -> None:
-    listed = rows((service / "docs" / "api.md").read_text(), "Code")
+    listed = entries((service / "docs" / "api.md").read_text())
     assert compared(listed, asked(python, service, CODES)) == ""
 
 
 def test_only_what_is_ticked_is_documented(rendered: Render) -> None:
     page = (rendered(extensions=[]) / "docs" / "configuration.md").read_text()
-    groups = {row[0].strip("`").split("__")[0] for row in rows(page, "Variable")}
+    groups = {row[0].strip("`").split("__")[0] for row in entries(page)}
     assert groups == {"SERVICE", "SERVER", "HTTP", "LOG", "HEALTH", "LIFECYCLE", "DATABASE"}

@@ -18,9 +18,9 @@ YOURS = ("app/features/", "tests/features/", "migrations/versions/")
 
 @pytest.fixture
 def service(rendered: Render, shell: Shell, tmp_path: Path) -> Path:
-    """A service without slices that ticked whatever has a section on the page, set up and committed."""
-    ticked = [name for name in CHOICES["extensions"] if (EXTENSIONS / name / "extending.md").exists()]
-    root = writable(rendered(sample=False, extensions=ticked), tmp_path / "service")
+    """A service without slices that enabled whatever has a section on the page, set up and committed."""
+    enabled = [name for name in CHOICES["extensions"] if (EXTENSIONS / name / "docs" / "extending.md").exists()]
+    root = writable(rendered(sample=False, extensions=enabled), tmp_path / "service")
     shell("make setup", root)
     return root
 

@@ -1,4 +1,4 @@
-"""docs/operations.md: each fault that it speaks of is shown by a test, and the full disk by one here."""
+"""The failures that the pages of a service list: a test shows each, and the one here shows the full disk."""
 
 import re
 import resource
@@ -9,43 +9,49 @@ import pytest
 from tests.conftest import Render
 from tests.docs.conftest import writable
 from tests.docs.faults import EVERY_SERVICE, OF_AN_EXTENSION
-from tests.docs.markdown import rows
+from tests.docs.markdown import failures
 from tests.live.service import ORDERS, Rendered, order, running
 from tests.manifests import EXTENSIONS, REPOSITORY
-from tests.service.overlay import SERVICE
-from tests.tree import CHOICES
+from tests.tree import CHOICES, MANIFESTS
 
-PAGE = "operations.md"
 FAULTS = [(fault, test) for of_one in [EVERY_SERVICE, *OF_AN_EXTENSION.values()] for fault, test in of_one.items()]
+
+
+def guide(name: str) -> str:
+    """Return the page of an option, as its folder has it."""
+    return (EXTENSIONS / name / "docs" / "guide.md").read_text()
 
 
 @pytest.mark.parametrize(("fault", "test"), FAULTS)
 def test_the_test_that_shows_a_fault_exists(fault: str, test: str) -> None:
     path, _, name = test.partition("::")
-    root, extension = REPOSITORY / "tests", path.partition("/")[0]
-    if extension == "core":
-        root = SERVICE
-    elif extension in CHOICES["database"]:
-        root = SERVICE / "core"
-    elif extension in OF_AN_EXTENSION:
-        root, path = EXTENSIONS / extension / "tests", path.partition("/")[2]
-    assert re.search(rf"^(async )?def {name}\(", (root / f"{path}.py").read_text(), re.MULTILINE), fault
+    folder, _, file = path.partition("/")
+    file = f"{file}.py"
+    if folder == "core":
+        found = REPOSITORY / "tests" / "service" / "core" / file
+    elif folder in CHOICES["database"]:
+        found = REPOSITORY / "tests" / "service" / "core" / folder / file
+    elif folder in OF_AN_EXTENSION:
+        found = EXTENSIONS / folder / "tests" / file
+    else:
+        found = REPOSITORY / "tests" / folder / file
+    assert re.search(rf"^(async )?def {name}\(", found.read_text(), re.MULTILINE), fault
 
 
 def test_each_fault_of_every_service_is_shown(rendered: Render) -> None:
     told = set()
     for database in CHOICES["database"]:
-        page = (rendered(database=database, extensions=[], delivery=[]) / "docs" / "operations.md").read_text()
-        told |= {row[0] for row in rows(page, "What happens")}
+        docs = rendered(database=database, extensions=[], delivery=[], ci="none") / "docs"
+        for page in (docs / "operations.md", docs / "options" / f"{database}.md"):
+            told |= set(failures(page.read_text()))
     assert told == set(EVERY_SERVICE)
 
 
 @pytest.mark.parametrize(
-    "name", sorted({page.parent.name for page in EXTENSIONS.glob(f"*/{PAGE}")} - set(CHOICES["database"]))
+    "name", [name for name in MANIFESTS if name not in CHOICES["database"] and failures(guide(name))]
 )
 def test_each_fault_of_an_extension_is_shown(name: str) -> None:
-    told = {row[0] for row in rows((EXTENSIONS / name / PAGE).read_text(), "What happens")}
-    assert told == set(OF_AN_EXTENSION.get(name, {}))
+    assert set(failures(guide(name))) == set(OF_AN_EXTENSION.get(name, {}))
 
 
 def test_a_file_that_cannot_grow_refuses_writes_and_recovers(rendered: Render, python: Path, tmp_path: Path) -> None:

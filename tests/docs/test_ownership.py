@@ -18,7 +18,7 @@ NEVER_RENDERED = {"uv.lock", ".env", "local.mk", "deploy/", *COMPOSE}
 
 @pytest.fixture(params=CHOICES["database"])
 def root(request: pytest.FixtureRequest, rendered: Render) -> Path:
-    """A service with everything ticked, on each database."""
+    """A service with everything enabled, on each database."""
     return rendered(database=request.param, preset="production", ci=CHOICES["ci"][0])
 
 

@@ -52,7 +52,7 @@ def test_an_update_is_taken_as_the_page_says(template: Path, shell: Shell, tmp_p
     git(root, "commit", "--quiet", "--all", "--message", "Take the update")
     assert listed[4].startswith("uvx copier update --defaults --vcs-ref=:current: --data ")
     shell(listed[4], root)
-    assert git(root, "status", "--porcelain") == ""  # the page names what is ticked already
+    assert git(root, "status", "--porcelain") == ""  # the page names what is enabled already
     shell(re.sub(r"\[.*\]", "[]", listed[4]), root)
     assert not (root / "app" / "extensions" / "prometheus" / "__init__.py").exists()
     shell("git reset --quiet --hard && git clean -d --force --quiet", root)

@@ -9,7 +9,6 @@ from tests.conftest import Render
 from tests.docs.conftest import Shell, writable
 from tests.docs.markdown import blocks, commands, rows
 from tests.docs.serving import serving
-from tests.docs.test_links import URL
 from tests.manifests import REPOSITORY
 from tests.matrix.combinations import LISTS
 from tests.releases import git
@@ -43,21 +42,30 @@ def checkout(template: Path, tmp_path: Path) -> Path:
     return tmp_path / "groundwork"
 
 
-def test_the_first_screen_scaffolds_and_the_next_command_passes(template: Path, shell: Shell, tmp_path: Path) -> None:
-    scaffold, clone, new, prove = commands(PAGE)[:4]
-    assert scaffold == f"uvx copier copy {URL} my-service"
-    # Without a terminal nobody can be asked; the questions themselves are tested at one.
-    shell(f"{scaffold.replace(URL, str(template))} --defaults", tmp_path)
-    shell(prove, tmp_path / "my-service")
-    shell(clone.replace(URL, str(template)), tmp_path)
-    printed = shell(f'{new} ARGS="--defaults --data project_slug=another"', tmp_path)
+def test_the_first_screen_scaffolds_and_the_next_command_passes(checkout: Path, shell: Shell, tmp_path: Path) -> None:
+    new, test, scaffold, prove = commands(PAGE)[:4]
+    # Without a terminal the program cannot ask; the questions themselves are tested at one.
+    printed = shell(f'{new} ARGS="--defaults --data project_slug=another"', checkout)
     assert "make setup" in printed
     assert (tmp_path / "another" / "app" / "main.py").is_file()
+    shell(f"{scaffold} --defaults", checkout)
+    shell(prove, tmp_path / "my-service")
+    # This test is one of those that the second command runs, as the gate does.
+    assert (REPOSITORY / ".ci" / "run").read_text().splitlines()[-1].endswith(f" {test.removeprefix('make ')}")
+
+
+def test_the_page_names_where_a_request_goes(rendered: Render) -> None:
+    root = rendered()
+    index = (root / "docs" / "index.md").read_text()
+    for page in (PAGE, index):
+        named = re.findall(r"`(app/[a-z_/]+\.py)`", page.partition("## How a request flows")[2].partition("\n## ")[0])
+        assert len(named) == 3
+        assert all((root / path).is_file() for path in named), named
 
 
 def test_nothing_is_asked_where_all_is_answered(checkout: Path, shell: Shell) -> None:
     command = next(command for command in commands(PAGE) if "--defaults --data" in command)
-    shell(command, checkout.parent)
+    shell(command, checkout)
     answers = (checkout.parent / "quiet-service" / ".copier-answers.yml").read_text()
     assert "database: postgres" in answers
     assert "project_name: Quiet Service" in answers
@@ -88,7 +96,7 @@ def test_the_outputs_are_the_real_ones(rendered: Render, checkout: Path, shell: 
     assert len(served) == 7
     assert len(others) == 2
     for command, expected in others:
-        folder = checkout.parent if "groundwork" in command else root
+        folder = checkout if command.startswith("make") else root
         printed = shell(command, folder, status=2).strip()
         assert fits(expected, printed), f"{command}\n{printed}"
 
@@ -111,30 +119,20 @@ def test_the_tree_is_what_one_gets(rendered: Render) -> None:
     assert {path.name for path in root.iterdir()} - shown <= kept_short | small
 
 
-def test_the_options_are_those_of_the_manifests() -> None:
-    listed = [[cell.strip("`") for cell in row[:2]] + row[2:] for row in rows(PAGE, "Question")]
-    offered = [
-        (question, name)
-        for question in ("database", "extensions", "delivery", "ci", "response_format")
-        for name in CHOICES[question]
-    ]
-    known = [
-        [question, name, MANIFESTS[name]["help"], MANIFESTS[name]["cost"]]
-        for question, name in offered
-        if name in MANIFESTS and name not in SEEDS
-    ]
-    assert listed == known
+def test_every_option_has_its_row() -> None:
+    listed = {row[1].strip("`") for row in rows(PAGE, "Question")}
+    assert listed == set(MANIFESTS) - set(SEEDS)
 
 
-def test_the_presets_tick_what_is_said() -> None:
+def test_the_presets_enable_what_is_said() -> None:
     lists = [name for question in LISTS for name in CHOICES[question]]
-    ticked = {preset: [name for name in lists if preset in MANIFESTS[name]["presets"]] for preset in CHOICES["preset"]}
+    enabled = {preset: [name for name in lists if preset in MANIFESTS[name]["presets"]] for preset in CHOICES["preset"]}
     minimal, standard, production = rows(PAGE, "Preset")
     assert minimal == ["`minimal`", "nothing"]
-    assert not ticked["minimal"]
-    assert standard == ["`standard`", ", ".join(f"`{name}`" for name in ticked["standard"])]
+    assert not enabled["minimal"]
+    assert standard == ["`standard`", ", ".join(f"`{name}`" for name in enabled["standard"])]
     assert production[1].startswith("all but `log_files`; ")
-    assert set(lists) - set(ticked["production"]) == {"log_files"}
+    assert set(lists) - set(enabled["production"]) == {"log_files"}
 
 
 def test_every_claim_names_a_test_that_exists() -> None:

@@ -14,7 +14,7 @@ from tests.live.service import BOUND, Rendered, Service
 
 CLOCK = Path(__file__).parent / "another_clock.py"
 SERVERS = {"sqlite": ["redis", "worker"], "postgres": ["worker"]}
-"""What is ticked on each database, and so where jobs wait: in a Redis, and in the database itself."""
+"""What is enabled on each database, and so where jobs wait: in a Redis, and in the database itself."""
 
 
 Server = valkey.Server | postgres.Server

@@ -21,7 +21,7 @@ CONFIGURATION = Path("ops/prometheus/prometheus.yaml")
 RULES = Path("ops/prometheus/alerts.yaml")
 WORLDS = Path(__file__).parent / "alerts"
 """What promtool is told of the world, for the alerts of each part."""
-ALERTING = ["prometheus", *(name for name in MANIFESTS if (EXTENSIONS / name / "alerts.yaml").exists())]
+ALERTING = ["prometheus", *(name for name in MANIFESTS if (EXTENSIONS / name / "deploy" / "alerts.yaml").exists())]
 """Every part that has alerts."""
 BESIDE = {
     name
@@ -33,11 +33,11 @@ BESIDE = {
 
 def with_alerts_of(rendered: Make, *names: str) -> Path:
     """The files of a service with these parts, on the database that all of them work with."""
-    ticked = {
+    enabled = {
         question: [name for name in CHOICES[question] if name in {"prometheus", *names}]
         for question in ("extensions", "delivery")
     }
-    return rendered(database="postgres", migrated=False, url="", **ticked).root
+    return rendered(database="postgres", migrated=False, url="", **enabled).root
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +151,8 @@ def test_alerts_of_another_extension_join_these(tmp_path: Path) -> None:
         '  - name: file\n    rules:\n      - alert: FileLarge\n        expr: file_bytes{job="{{ project_slug }}"} > 1\n'
         '        annotations: {runbook_url: "{{ runbook }}#filelarge"}\n'
     )
-    assert not (EXTENSIONS / "sqlite" / "alerts.yaml").exists()
-    (template / "extensions" / "sqlite" / "alerts.yaml").write_text(group)
+    assert not (EXTENSIONS / "sqlite" / "deploy" / "alerts.yaml").exists()
+    (template / "extensions" / "sqlite" / "deploy" / "alerts.yaml").write_text(group)
     git(template, "add", "--all")
     git(template, "commit", "--quiet", "--message", "A group of alerts")
     git(template, "tag", "v1.0.0")

@@ -41,7 +41,7 @@ def service(rendered: Make) -> Rendered:
     """A service whose owner has added the slice of the guide, which takes files."""
     made = rendered(copy=True, extensions=["uploads"], sample=False)
     slices = made.root / "app" / "features"
-    (block,) = [found for found in blocks((made.root / "docs" / "options.md").read_text()) if found.path]
+    (block,) = [found for found in blocks((made.root / "docs" / "options" / "uploads.md").read_text()) if found.path]
     write(made.root, block)
     listed = (slices / "__init__.py").read_text().replace("    return []", "    return [documents.component()]")
     assert "documents.component()" in listed

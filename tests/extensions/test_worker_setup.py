@@ -13,7 +13,7 @@ from tests.render import render
 
 def test_the_guides_jobs_run_in_the_slice_of_the_page_about_extending(rendered: Make) -> None:
     service = rendered(copy=True, extensions=SERVERS["postgres"], sample=False, database="postgres")
-    pages = [(service.root / "docs" / name).read_text() for name in ("extending.md", "options.md")]
+    pages = [(service.root / "docs" / name).read_text() for name in ("extending.md", "options/worker.md")]
     for block in [block for page in pages for block in blocks(page) if block.path]:
         write(service.root, block)
     (enqueue,) = [block.content for block in blocks(pages[1]) if block.content.startswith("await jobs.enqueue(")]
@@ -51,5 +51,7 @@ def test_a_worker_that_has_no_queue_says_so(rendered: Make) -> None:
 
 
 def test_sqlite_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(UserMessageError, match="worker needs postgres or redis: jobs wait in a server"):
+    with pytest.raises(
+        UserMessageError, match="worker needs postgres or redis: jobs wait in a database server or Redis"
+    ):
         render(tmp_path / "service", {"database": "sqlite", "extensions": ["worker"]})

@@ -39,7 +39,8 @@ def add(template: Path, name: str, **manifest: Any) -> None:
         "scripts": [],
     }
     (root / "extension.yml").write_text(yaml.safe_dump({**defaults, **manifest}, sort_keys=False))
-    (root / "guide.md").write_text(f"{name} does nothing.\n")
+    (root / "docs").mkdir()
+    (root / "docs" / "guide.md").write_text(f"{name} does nothing.\n")
     questions = template / "copier.yml"
     text = questions.read_text()
     assert LAST in text

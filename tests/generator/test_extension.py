@@ -49,20 +49,20 @@ def test_the_generated_list_is_what_a_careful_person_types(count: int, extended:
             [sys.executable, "-m", "ruff", *command, "--no-cache", path], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    ticked = [name for name in sorted(NAMES) if name in NAMES[:count]]
+    enabled = [name for name in sorted(NAMES) if name in NAMES[:count]]
     returned = next(node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Return))
     assert isinstance(returned.value, ast.List)
-    assert [ast.unparse(call) for call in returned.value.elts] == [f"{name}.component(settings)" for name in ticked]
+    assert [ast.unparse(call) for call in returned.value.elts] == [f"{name}.component(settings)" for name in enabled]
 
 
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ({"extensions": ["queue"]}, "queue needs postgres: it keeps its jobs there; tick it or untick queue"),
+        ({"extensions": ["queue"]}, "queue needs postgres: it keeps its jobs there; enable it or disable queue"),
         ({"extensions": ["mailer"], "database": "postgres"}, "mailer needs queue: mails are jobs"),
         (
             {"extensions": ["queue", "mailer", "silence"], "database": "postgres"},
-            "silence cannot stand beside mailer: nobody would read the mails; untick one of them",
+            "silence conflicts with mailer: nobody would read the mails; disable one of them",
         ),
     ],
 )
@@ -81,8 +81,8 @@ def test_production_ticks_all_that_its_database_allows(
     database: str, expected: list[str], extended: Path, tmp_path: Path
 ) -> None:
     root = copied(extended, tmp_path / "service", preset="production", database=database)
-    ticked = yaml.safe_load((root / ".copier-answers.yml").read_text())["extensions"]
-    assert set(ticked) - set(CHOICES["extensions"]) == set(expected)
+    enabled = yaml.safe_load((root / ".copier-answers.yml").read_text())["extensions"]
+    assert set(enabled) - set(CHOICES["extensions"]) == set(expected)
 
 
 def test_minimal_ticks_nothing(extended: Path, tmp_path: Path) -> None:

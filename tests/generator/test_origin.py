@@ -36,7 +36,7 @@ def test_a_folder_that_is_no_checkout_is_refused(template: Path, tmp_path: Path)
     shutil.copytree(template, plain, ignore=shutil.ignore_patterns(".git"))
     said = refused(copier(plain, "service", folder=tmp_path), tmp_path)
     assert f"{plain} has no version to update from" in said
-    with pytest.raises(Refused, match="is no git checkout"):
+    with pytest.raises(Refused, match="is not a git checkout"):
         new(tmp_path / "service", template=str(plain), folder=tmp_path, data={}, defaults=True)
 
 
@@ -101,6 +101,19 @@ def test_a_checkout_gives_its_newest_release_which_can_be_updated(template: Path
     assert updated.returncode == 0, updated.stderr
     newer = new(tmp_path / "newer", template=str(root), ref="HEAD", folder=tmp_path, data={}, defaults=True)
     assert newer.version.startswith(f"{NEXT}-1-g")
+
+
+@pytest.mark.parametrize("newest", ["1000.2.0", "v1000.2.0"])
+def test_a_tag_is_a_release_with_and_without_a_leading_v(newest: str, template: Path, tmp_path: Path) -> None:
+    root = clone(template, tmp_path / "groundwork")
+    for tag in ("1000.1.0", "v1000.1.1", newest, "1000.10", "v2000-rc1"):
+        git(root, "tag", tag)
+    made = new(tmp_path / "service", template=str(root), folder=tmp_path, data={}, defaults=True)
+    assert made.version == newest
+    assert yaml.safe_load((made.path / ".copier-answers.yml").read_text())["_commit"] == newest
+    command = [sys.executable, "-m", "copier", "update", "--defaults", "--quiet"]
+    updated = subprocess.run(command, cwd=made.path, capture_output=True, text=True, check=False)
+    assert updated.returncode == 0, updated.stderr
 
 
 def test_an_older_copier_is_told_so(template: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The questions at a real terminal: typed, chosen with the arrow keys, ticked with space, corrected after a mistake."""
+"""The questions at a terminal: typed, chosen with the arrow keys, selected with space, corrected after a mistake."""
 
 import os
 import sys
@@ -129,7 +129,7 @@ def test_what_is_given_is_not_asked(template: Path, tmp_path: Path) -> None:
 
 def test_a_wrong_answer_given_is_refused_before_the_first_question(template: Path, tmp_path: Path) -> None:
     with terminal([*PROGRAM, "service", "--template", str(template), "--data=databse=x"], tmp_path) as child:
-        child.expect_exact("groundwork: unknown question databse: did you mean database?")
+        child.expect_exact("groundwork: unknown question databse: choose from project_name, ")
         child.expect(pexpect.EOF)
         assert QUESTIONS["project_name"]["help"] not in (child.before or "")
         child.wait()

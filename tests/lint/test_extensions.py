@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.manifests import EXTENSIONS, REPOSITORY, rewritten, shipped
+from tests.manifests import EXTENSIONS, README, REPOSITORY, readme, rewritten, shipped
 from tests.tree import CHOICES, MANIFESTS, SEEDS, TEMPLATE, texts
 
 KEYS = [
@@ -20,11 +20,21 @@ KEYS = [
     "files",
     "scripts",
 ]
-FOLDER = {"extension.yml", "guide.md", "files", "tests"}
+FOLDER = {"extension.yml", "docs/guide.md", "files"}
+MOST_ENTRIES = 8
 TESTS = "test-dependencies"
 """The libraries that only the tests of an extension need, which services do without. Most manifests have none."""
 SHARED = EXTENSIONS / "shared"
 YOURS = ("app/features/", "tests/features/", "migrations/versions/")
+
+
+def entries(name: str) -> set[str]:
+    """Return the entries of an extension's folder: `docs/` and `deploy/` by what is in them."""
+    folder = EXTENSIONS / name
+    nested = {
+        path.relative_to(folder).as_posix() for inner in ("docs", "deploy") for path in (folder / inner).glob("*")
+    }
+    return nested | {path.name for path in folder.iterdir()} - {"docs", "deploy", "tests"}
 
 
 def paths(name: str) -> list[str]:
@@ -62,12 +72,20 @@ def test_the_manifest_lists_what_the_folder_has(name: str) -> None:
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_folder_is_complete_and_each_fragment_is_used(name: str) -> None:
-    entries = {path.name for path in (EXTENSIONS / name).iterdir()}
-    assert {"extension.yml", "guide.md"} <= entries
-    assert paths(name) or entries - FOLDER, "an option that adds nothing is none"
+    assert {"extension.yml", "docs/guide.md"} <= entries(name)
+    assert paths(name) or entries(name) - FOLDER, "an option that adds nothing is none"
     shared = "".join(path.read_text() for path in [*texts(TEMPLATE), *texts(EXTENSIONS)] if path.suffix != ".py")
-    for fragment in entries - {"extension.yml", "files", "tests", *MANIFESTS[name].get("fragments", [])}:
+    for fragment in entries(name) - {"extension.yml", "files", *MANIFESTS[name].get("fragments", [])}:
         assert re.search(rf'"/{re.escape(fragment)}["/]', shared), f"no shared file includes {fragment}"
+
+
+def test_the_table_of_options_is_that_of_the_manifests() -> None:
+    assert readme() == README.read_text(), "run `make manifests`"
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_folder_has_eight_entries_at_most(name: str) -> None:
+    assert len(list((EXTENSIONS / name).iterdir())) <= MOST_ENTRIES
 
 
 def test_every_folder_can_be_chosen() -> None:
@@ -136,9 +154,7 @@ def test_a_seed_is_the_owners_whole(name: str) -> None:
     assert all(path.startswith(YOURS) for path in paths(name))
     assert not part["dependencies"] + part["dev-dependencies"]
     collected = set(part.get("fragments", []))  # files of another part, which has to do without the seed as well
-    assert {path.name for path in (EXTENSIONS / name).iterdir()} <= FOLDER | collected, (
-        "an update would take them from code that stays"
-    )
+    assert entries(name) <= FOLDER | collected, "an update would take them from code that stays"
 
 
 @pytest.mark.parametrize("name", [name for name in MANIFESTS if name not in SEEDS])

@@ -36,7 +36,7 @@ def test_an_option_is_always_asked_and_always_recorded(name: str) -> None:
     assert "when" not in question, "a hidden question takes --data, does not record it, and the next update reverts it"
     assert not question.get("secret"), "a secret answer is not recorded, and no secret is ever an answer"
     assert question["type"] in {"str", "bool"}
-    assert question["help"].endswith(("?", ".")), "help is what a person reads at the prompt"
+    assert re.fullmatch(r"[A-Z][^\n]{1,60}(?<!\.)", question["help"]), "help is what a person reads at the prompt"
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -46,7 +46,7 @@ def test_a_question_has_a_default_for_ever(name: str) -> None:
 
 def test_only_computed_values_are_hidden() -> None:
     assert [QUESTIONS[name].get("when") for name in COMPUTED] == [False] * len(COMPUTED)
-    assert COMPUTED == ["registry", "origin", "given", "made", "parts", "rules", "files", "scripts"]
+    assert COMPUTED == ["registry", "origin", "given", "is_update", "parts", "rules", "files", "scripts"]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -63,7 +63,7 @@ def test_a_question_reads_only_what_stands_before_it(name: str) -> None:
 
 def test_guards_stand_before_the_first_question_and_after_the_manifests() -> None:
     order = list(QUESTIONS)
-    assert order[:5] == ["registry", "origin", "given", "made", "project_name"]
+    assert order[:5] == ["registry", "origin", "given", "is_update", "project_name"]
     assert order.index("rules") == order.index("parts") + 1
 
 
@@ -144,7 +144,7 @@ def test_the_registry_has_every_name_ever_released() -> None:
 
 
 def test_guards_read_no_question_of_which_the_answer_may_be_missing() -> None:
-    for name in ("origin", "given", "made"):
+    for name in ("origin", "given", "is_update"):
         assert read(QUESTIONS[name]["default"]) <= {"registry"}
 
 

@@ -23,18 +23,18 @@ TEXTS: dict[str, list[str]] = {
 
 
 LISTS = ["extensions", "delivery"]
-"""The questions that take several choices. Each choice is ticked or not, whatever the others are."""
+"""The questions that take several choices. Each choice is enabled or not, whatever the others are."""
 
 
 def possible(answers: Answers, *, undecided: Iterable[str] = ()) -> bool:
-    """Whether the manifests' own rules allow these answers; what is undecided may still be ticked."""
+    """Whether the manifests' own rules allow these answers; what is undecided may still be enabled."""
     lists = [one for name in LISTS for one in answers.get(name, [])]
-    ticked = [answers.get("database", "sqlite"), *lists, answers.get("ci", "none")]
-    for name in ticked:
+    enabled = [answers.get("database", "sqlite"), *lists, answers.get("ci", "none")]
+    for name in enabled:
         part = MANIFESTS.get(name, {"requires": [], "conflicts": []})
-        if any(not set(rule["any"]) & {*ticked, *undecided} for rule in part["requires"]):
+        if any(not set(rule["any"]) & {*enabled, *undecided} for rule in part["requires"]):
             return False
-        if any(rule["with"] in ticked for rule in part["conflicts"]):
+        if any(rule["with"] in enabled for rule in part["conflicts"]):
             return False
     return True
 

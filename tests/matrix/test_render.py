@@ -1,4 +1,4 @@
-"""Every combination renders: the same twice, clean, and with nothing in it of what was not ticked."""
+"""Every combination renders: the same twice, clean, and with nothing in it of what was not enabled."""
 
 import json
 import re
@@ -160,8 +160,8 @@ def test_what_is_on_is_there(service: Loaded) -> None:
             assert not (root / path).stat().st_mode & 0o111, path
         for path in part["scripts"]:
             assert (root / path).stat().st_mode & 0o111, path
-        document = (root / ("README.md" if name in SEEDS else "docs/options.md")).read_text()
-        assert (EXTENSIONS / name / "guide.md").read_text().splitlines()[0] in document
+        document = (root / ("README.md" if name in SEEDS else f"docs/options/{name}.md")).read_text()
+        assert (EXTENSIONS / name / "docs" / "guide.md").read_text().splitlines()[0] in document
 
 
 def test_a_service_depends_on_nothing_that_only_the_templates_tests_need(service: Loaded) -> None:

@@ -40,7 +40,7 @@ files:
 scripts:
 - ops/beacon.sh
 """,
-    "guide.md": "It blinks.\n",
+    "docs/guide.md": "It blinks.\n",
     "env": "BEACON__COLOUR=red\n",
     "files/app/extensions/beacon/__init__.py": '"""A light."""\n',
     "files/ops/beacon.sh": "#!/bin/sh\necho blink\n",
@@ -92,7 +92,7 @@ def later(root: Path) -> None:
         change(skeleton / name, r"\Z", "\nA seed that changed.\n")
     for path in sorted(root.glob("extensions/*/files/**/*.py")):
         change(path, r"\A", "# later\n")
-    for path in sorted(root.glob("extensions/*/guide.md")):
+    for path in sorted(root.glob("extensions/*/docs/guide.md")):
         change(path, r"\Z", "\nMore to say.\n")
     for path in sorted(root.glob("extensions/*/env")):
         change(path, r"\A", "# Later\n")

@@ -48,7 +48,7 @@ DELETED = [
     "README.md",
     "CHANGELOG.md",
     "LICENSE",
-    "docs/options.md",
+    "docs/api.md",
 ]
 """What the other owner deletes: the sample, the seeds and a page of the template's that the next version changes."""
 

@@ -81,7 +81,7 @@ def test_the_commands_of_the_page_keep_such_an_edit(service: Made) -> None:
     assert MINE in (root / "docs" / "blocks.yaml").read_text()
 
 
-@pytest.mark.xfail(reason="Copier deletes the files of an unticked option, edited or not, and says nothing")
+@pytest.mark.xfail(reason="Copier deletes the files of a disabled option, edited or not, and says nothing")
 def test_an_edit_in_a_file_of_an_unticked_option_is_not_lost(service: Made) -> None:
     root = service(NOW, extensions=["prometheus"])
     append(root / "app/extensions/prometheus/settings.py")

@@ -1,4 +1,4 @@
-"""What an owner wrote survives: a newer version, another database, an extension unticked and a version without tags."""
+"""What an owner wrote survives: a newer version, another database, an extension disabled and a version without tags."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tests.update.services import commit, conflicts, duplicate, files, update
 UPDATES: dict[str, Callable[[Path], Path]] = {
     "newer version": update,
     "other database": lambda root: update(root, VcsRef.CURRENT, database="postgres"),
-    "extension unticked": lambda root: update(root, VcsRef.CURRENT, extensions=[]),
+    "extension disabled": lambda root: update(root, VcsRef.CURRENT, extensions=[]),
     "all at once": lambda root: update(root, LATER, database="postgres", extensions=["beacon"], greeting="warm"),
 }
 pytestmark = pytest.mark.xdist_group("owner")

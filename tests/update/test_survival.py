@@ -41,7 +41,7 @@ YOURS = st.sampled_from(
     ]
 )
 TEMPLATES = st.sampled_from(
-    ["Makefile", "pyproject.toml", "app/main.py", "app/core/health.py", "app/core/data/engine.py", "docs/options.md"]
+    ["Makefile", "pyproject.toml", "app/main.py", "app/core/health.py", "app/core/data/engine.py", "docs/api.md"]
 )
 SHARED = st.sampled_from([".gitignore", ".env.example"])
 ENDS = st.sampled_from(["\n", "\r\n", ""])

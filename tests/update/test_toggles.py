@@ -34,8 +34,8 @@ def held(root: Path, expected: Path) -> None:
 TICKED = [(question, name) for question in LISTS for name in CHOICES[question]]
 
 
-def ticking(chosen: set[str], database: str = CHOICES["database"][-1]) -> Answers:
-    """The answers that tick these choices, without those that the manifests' rules forbid beside the others."""
+def enabling(chosen: set[str], database: str = CHOICES["database"][-1]) -> Answers:
+    """The answers that enable these choices, without those that the manifests' rules forbid beside the others."""
     row: Answers = {"database": database, "ci": "none", "sample": True, **{question: [] for question in LISTS}}
     for question, name in [*TICKED, *TICKED]:  # once more, since one may need another that stands behind it
         more = row | {question: [one for one in CHOICES[question] if one in {*row[question], name}]}
@@ -45,10 +45,10 @@ def ticking(chosen: set[str], database: str = CHOICES["database"][-1]) -> Answer
 
 
 def alone(name: str) -> Answers:
-    """The fewest answers that a choice can be ticked in: some need another one."""
+    """The fewest answers that a choice can be enabled in: some need another one."""
     for database in CHOICES["database"]:
         for others in [set(), *({other} for _, other in TICKED if other != name)]:
-            row = ticking({name, *others}, database)
+            row = enabling({name, *others}, database)
             if name in [one for question in LISTS for one in row[question]]:
                 return row
     raise AssertionError(f"nothing allows {name}")
@@ -61,7 +61,7 @@ def halves() -> list[tuple[Answers, Answers]]:
     """
     digits = range(len(TICKED).bit_length())
     sets = [{name for number, (_, name) in enumerate(TICKED) if number >> digit & 1} for digit in digits]
-    return [(ticking(one), ticking({name for _, name in TICKED} - one)) for one in sets]
+    return [(enabling(one), enabling({name for _, name in TICKED} - one)) for one in sets]
 
 
 def test_the_halves_toggle_everything_both_ways() -> None:
@@ -89,7 +89,7 @@ def test_half_of_all_choices_go_off_while_the_others_go_on_and_back(
 @pytest.mark.parametrize("name", [name for _, name in TICKED])
 def test_a_choice_goes_on_and_off_and_on_again(name: str, service: Made, fresh: Made) -> None:
     on = alone(name)
-    off = ticking({one for question in LISTS for one in on[question]} - {name}, on["database"])
+    off = enabling({one for question in LISTS for one in on[question]} - {name}, on["database"])
     root = service(NOW, **off)
     for answers in (on, off, on):
         update(root, VcsRef.CURRENT, **{question: answers[question] for question in LISTS})
@@ -162,6 +162,6 @@ def test_a_preset_changed_later_ticks_nothing(service: Made) -> None:
 def test_an_update_never_ticks_a_newer_extension(service: Made, fresh: Made) -> None:
     assert "beacon" in recorded(fresh(LATER, preset="production"))["extensions"], "a new service has it"
     root = service(NOW, preset="production")
-    ticked: Any = recorded(root)["extensions"]
-    assert recorded(update(root))["extensions"] == ticked
+    enabled: Any = recorded(root)["extensions"]
+    assert recorded(update(root))["extensions"] == enabled
     assert not (root / "app/extensions/beacon").exists()

@@ -124,4 +124,4 @@ def test_make_api_key_runs_the_command() -> None:
     done = dry("client=billing", "scopes=notes:read notes:write", "days=7")
     rest = '"billing" --scope "notes:read" --scope "notes:write" --days "7"'
     assert " ".join(done.stdout.split()).endswith(f"-m app.extensions.api_keys {rest}")
-    assert "for whom?" in dry().stderr
+    assert "missing client=NAME" in dry().stderr

@@ -32,7 +32,7 @@ def test_without_a_key_it_is_gzip_and_says_so(ops: Ops, tmp_path: Path) -> None:
     assert (kept(tmp_path)[0] / "database.gz").read_bytes().startswith(b"\x1f\x8b")
     refused = ops("verify")
     assert refused.status == 3
-    assert "is not encrypted, and nobody can tell who made it" in refused.error
+    assert "is not encrypted, and its origin cannot be verified" in refused.error
     assert ops("verify", KEY="").status == 0
 
 

@@ -4,14 +4,14 @@ from app.core import errors
 
 
 class AlreadyExists(errors.Conflict):
-    """Something with this value exists already."""
+    """A resource with this value exists already."""
 
     code = "already_exists"
     message = "this value is taken"
 
 
 class ReferenceUnknown(errors.ValidationFailed):
-    """It refers to something that does not exist, or that still is referred to."""
+    """A referenced resource does not exist, or is still in use."""
 
     code = "reference_unknown"
     message = "refers to something that does not exist, or is still referred to"
@@ -25,28 +25,28 @@ class ValueMissing(errors.ValidationFailed):
 
 
 class ValueRefused(errors.ValidationFailed):
-    """The database does not take this value."""
+    """The database refuses this value."""
 
     code = "value_refused"
     message = "this value is not acceptable"
 
 
 class DatabaseUnreachable(errors.ServiceUnavailable):
-    """The database does not answer."""
+    """The database does not respond."""
 
     code = "database_unreachable"
     message = "the database does not answer, try again"
 
 
 class DatabaseFailed(errors.ServiceUnavailable):
-    """The database could not do it right now."""
+    """The database failed temporarily."""
 
     code = "database_failed"
     message = "the database could not do this right now, try again"
 
 
 class DatabaseBusy(errors.ServiceUnavailable):
-    """Every connection of the pool is in use."""
+    """All database connections are in use."""
 
     code = "database_busy"
     message = "the database is busy, try again"

@@ -85,7 +85,7 @@ class Conflict(ServiceError):
 
 
 class PreconditionFailed(ServiceError):
-    """`If-Match` names a version that is no longer the current one (RFC 9110, 13.1.1)."""
+    """`If-Match` names an old version (RFC 9110, 13.1.1)."""
 
     status = 412
     code = "precondition_failed"
@@ -143,7 +143,7 @@ class ExternalServiceFailed(ServiceError):
 
 
 class ServiceUnavailable(ServiceError):
-    """It cannot be done right now; `Retry-After` says when to try again."""
+    """Try again as `Retry-After` says."""
 
     status = 503
     code = "service_unavailable"
@@ -155,7 +155,7 @@ class ServiceUnavailable(ServiceError):
 
 
 class FollowUpFailed(ServiceError):
-    """The request is stored, and something that follows it failed. A retry would store it twice."""
+    """The data is stored, and a later step failed. A retry would store it twice."""
 
     status = 500
     code = "follow_up_failed"
@@ -163,7 +163,7 @@ class FollowUpFailed(ServiceError):
 
 
 class OutcomeUnknown(ServiceError):
-    """The connection was lost during the commit: the request may be stored, and a retry may store it twice."""
+    """The data may be stored: the connection was lost during the commit. A retry may store it twice."""
 
     status = 504
     code = "outcome_unknown"

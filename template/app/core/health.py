@@ -27,11 +27,11 @@ class HealthSettings(Group):
     """The access to the health of each part."""
 
     group: ClassVar[str] = "health"
-    key: Secret | None = Field(None, description="Sent as X-Health-Key, it opens /health to callers from anywhere.")
+    key: Secret | None = Field(None, description="The X-Health-Key that opens /health to any caller.")
 
 
 class NotReady(ServiceUnavailable):
-    """The service starts, stops, or lacks something that it needs."""
+    """The service starts, stops, or lacks a critical part."""
 
     code = "not_ready"
     message = "the service is not ready"

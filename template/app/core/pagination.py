@@ -28,7 +28,7 @@ Statement = Select[*tuple[Any, ...]]
 
 
 class CursorInvalid(ValidationFailed):
-    """The cursor is none that this service has given."""
+    """The cursor is not one of this service."""
 
     code = "cursor_invalid"
     message = "is not a cursor of this list: start again without one"

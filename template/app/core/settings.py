@@ -55,14 +55,10 @@ class ServiceSettings(Group):
     """The name of the service, and where it runs."""
 
     group: ClassVar[str] = "service"
-    name: str = Field(
-        default_factory=lambda: project("name"), description="The name; unset: the one in pyproject.toml."
-    )
-    version: str = Field(
-        default_factory=lambda: project("version"), description="The version; unset: the one in pyproject.toml."
-    )
+    name: str = Field(default_factory=lambda: project("name"), description="The name of the service.")
+    version: str = Field(default_factory=lambda: project("version"), description="The version of the service.")
     environment: Literal["development", "test", "production"] = Field(
-        "production", description="Where it runs. Unset is production, so that nothing is open by oversight."
+        "production", description="The environment: development, test or production."
     )
 
     @property

@@ -1,1 +1,1 @@
-"""The tests of what was ticked, one folder for each extension."""
+"""The tests of what was enabled, one folder for each extension."""

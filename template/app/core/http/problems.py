@@ -76,7 +76,7 @@ class Problem(response_format.Failure):
 
 
 class InternalError(ServiceError):
-    """An unexpected error: the log has it, under the same correlation id."""
+    """Unexpected error; the log has its `correlation_id`."""
 
     code = "internal_error"
     status = 500

@@ -41,24 +41,18 @@ class HttpSettings(Group):
     """The limits, timeouts and security headers of HTTP."""
 
     group: ClassVar[str] = "http"
-    body_limit: int = Field(1_048_576, ge=0, description="The largest body in bytes; a route may take more.")
-    request_timeout: float = Field(
-        30.0, gt=0, description="Seconds without an answer until a request is given up, from the end of its body on."
-    )
-    header_timeout: float = Field(10.0, gt=0, description="Seconds in which the headers of a request have to arrive.")
-    receive_timeout: float = Field(10.0, gt=0, description="Seconds in which a body has to arrive.")
-    stall_timeout: float = Field(30.0, gt=0, description="Seconds for which a client may take nothing of its answer.")
-    cors_origins: CommaSeparated = Field((), description="Origins of browsers that may call, comma-separated, or `*`.")
+    body_limit: int = Field(1_048_576, ge=0, description="The largest body in bytes; a route may allow more.")
+    request_timeout: float = Field(30.0, gt=0, description="Seconds until a request without a response is cancelled.")
+    header_timeout: float = Field(10.0, gt=0, description="Seconds in which the headers must arrive.")
+    receive_timeout: float = Field(10.0, gt=0, description="Seconds in which a body must arrive.")
+    stall_timeout: float = Field(30.0, gt=0, description="Seconds that a client may read nothing of its response.")
+    cors_origins: CommaSeparated = Field((), description="Browser origins that may call, comma-separated, or `*`.")
     cors_credentials: bool = Field(default=False, description="Whether browsers may send cookies and credentials.")
     trusted_hosts: CommaSeparated = Field(
-        ("*",), description="Host names that are answered, `*.example.com` with all below; probes are by any name."
+        ("*",), description="Accepted host names; `*.example.com` includes all below."
     )
-    hsts: int = Field(
-        31_536_000, ge=0, description="Seconds for which browsers insist on HTTPS, subdomains too; 0: no such header."
-    )
-    docs: bool | None = Field(
-        None, description="Whether /docs and /openapi.json are served; unset: all but production."
-    )
+    hsts: int = Field(31_536_000, ge=0, description="Seconds for which browsers require HTTPS; 0: no header.")
+    docs: bool | None = Field(None, description="Whether to serve /docs and /openapi.json; unset: outside production.")
 
     @model_validator(mode="after")
     def _no_credentials_for_everybody(self) -> Self:

@@ -33,12 +33,12 @@ class LogSettings(Group):
     """The level and the format of the log."""
 
     group: ClassVar[str] = "log"
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least level that is logged.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The lowest level that is logged.")
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` is JSON in production, console elsewhere."
     )
     access: bool = Field(default=True, description="One record for each request.")
-    slow_request: float = Field(1.0, gt=0, description="Seconds from which on a request is logged as slow.")
+    slow_request: float = Field(1.0, gt=0, description="Seconds after which a request is logged as slow.")
 
 
 class Renderer:

@@ -25,15 +25,13 @@ class ServerSettings(Group):
     group: ClassVar[str] = "server"
     host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 in a container.")
     port: int = Field(8000, ge=1, le=65535, description="The port to listen on.")
-    workers: int = Field(1, ge=1, description="Processes; containers scale by replicas instead.")
+    workers: int = Field(1, ge=1, description="The number of processes; containers use replicas instead.")
     trusted_proxies: CommaSeparated = Field(
-        ("127.0.0.1",), description="Addresses and networks of the proxies whose X-Forwarded-For is trusted."
+        ("127.0.0.1",), description="Addresses and networks of proxies whose X-Forwarded-For is trusted."
     )
-    keep_alive: int = Field(5, ge=0, description="Seconds that an idle connection stays open.")
-    shared: Path | None = Field(
-        None, description="The folder for what several processes count together; each start makes its own in it."
-    )
-    shutdown_timeout: int = Field(30, ge=0, description="Seconds that requests have to finish when the service stops.")
+    keep_alive: int = Field(5, ge=0, description="Seconds until an idle connection is closed.")
+    shared: Path | None = Field(None, description="The folder for data that processes share.")
+    shutdown_timeout: int = Field(30, ge=0, description="Seconds that requests have to finish on a stop.")
 
 
 def run(settings: ServerSettings, *, reload: bool) -> None:

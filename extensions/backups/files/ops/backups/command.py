@@ -119,7 +119,7 @@ class Run:
         if self.arguments.yes:
             return
         if not sys.stdin.isatty():
-            raise NotConfirmed("nobody is here to confirm it: repeat the command with --yes; nothing was changed")
+            raise NotConfirmed("there is no terminal to confirm it: repeat the command with --yes; nothing was changed")
         sys.stdout.write("It takes the place of what the service has now. Type yes to go on: ")
         sys.stdout.flush()
         if sys.stdin.readline().strip().lower() != "yes":

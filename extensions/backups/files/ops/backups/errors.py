@@ -61,7 +61,7 @@ class LastGoodBackup(BackupError):
 
 
 class NotConfirmed(BackupError):
-    """Nobody said yes."""
+    """The restore was not confirmed."""
 
     status = 11
 

@@ -33,7 +33,7 @@ class Beside(Thread):
         """Do it."""
         try:
             self.work()
-        except Exception as error:  # noqa: BLE001  # raised where somebody waits for it
+        except Exception as error:  # noqa: BLE001  # raised in the thread that waits for it
             self.error = error
 
     def done(self) -> None:
@@ -134,7 +134,7 @@ class Unpacked:
         """Take the place; what was there is kept under the name that is returned.
 
         Raises:
-            DiskFailed: it cannot be taken, and `undo` is to bring back what was there.
+            DiskFailed: it cannot be taken, and `undo` restores what was there.
         """
         name = f".before-{stamp}"
         self.kept = self.path / name if self.within else self.path.with_name(f"{self.path.name}{name}")
@@ -161,7 +161,7 @@ class Unpacked:
         return old, [(content, self.path)] if content.exists() else []
 
     def undo(self) -> None:
-        """Bring back what was there before `swap`, as far as that came.
+        """Restore what was there before `swap`, as far as that came.
 
         Raises:
             DiskFailed: it is where the message says.

@@ -112,7 +112,7 @@ def send(manifest: Manifest, directory: Directory, settings: BackupsSettings, te
 
 
 def of_service(place: Place, service: str) -> Iterator[tuple[str, Manifest | BackupRefused]]:
-    """The backups of a service, newest first; where nobody can read whose one is, with the reason for its manifest."""
+    """Return the backups of a service, newest first; of an unreadable manifest, the reason."""
     for backup_id in reversed(place.ids()):
         try:
             manifest = place.manifest(backup_id)

@@ -1,4 +1,4 @@
-"""What is known of a backup: the manifest that stands beside its files, and is sealed where there is a key."""
+"""The manifest beside the files of a backup, signed if there is a key."""
 
 import hashlib
 import hmac
@@ -66,7 +66,7 @@ class Manifest(BaseModel):
         return sum(table.rows for table in self.tables.values())
 
     def sealed(self, secret: bytes) -> str:
-        """The seal that this secret makes."""
+        """Return the signature by this secret."""
         return hmac.new(secret, self.model_dump_json(exclude={"seal"}).encode(), hashlib.sha256).hexdigest()
 
 

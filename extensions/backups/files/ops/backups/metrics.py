@@ -36,7 +36,7 @@ class Metrics:
         self.values[name, _labels({"service": self.service, **labels})] = value
 
     def write(self) -> None:
-        """Replace the file in one step, so that nobody reads half of it."""
+        """Replace the file in one step, so that no reader sees half of it."""
         lines = []
         for name, about in HELP.items():
             found = [(labels, value) for (known, labels), value in self.values.items() if known == name]

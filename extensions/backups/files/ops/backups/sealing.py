@@ -163,16 +163,16 @@ def unseal(folder: Path, member: Member, key: Key | None, target: Target) -> Non
 
 
 def check_key(manifest: Manifest, key: Key | None) -> None:
-    """Whether this key opens a backup, and nobody changed the manifest.
+    """Check that this key opens a backup, and that the manifest is unchanged.
 
     Raises:
-        BackupRefused: it does not, or somebody did.
+        BackupRefused: it does not, or the manifest was changed.
     """
     if manifest.key and not key:
         raise BackupRefused(f"backup {manifest.id} is encrypted: set BACKUPS__KEY to the key {manifest.key}")
     if key and not manifest.key:
         raise BackupRefused(
-            f"backup {manifest.id} is not encrypted, and nobody can tell who made it: "
+            f"backup {manifest.id} is not encrypted, and its origin cannot be verified: "
             "to use it all the same, run this once with BACKUPS__KEY set to nothing"
         )
     if key and manifest.key != key.fingerprint:
@@ -180,7 +180,7 @@ def check_key(manifest: Manifest, key: Key | None) -> None:
             f"backup {manifest.id} was made with the key {manifest.key}, and BACKUPS__KEY is {key.fingerprint}"
         )
     if key and not hmac.compare_digest(manifest.seal or "", manifest.sealed(key.secret)):
-        raise BackupRefused(f"backup {manifest.id} was changed after it was made: its manifest is not the sealed one")
+        raise BackupRefused(f"backup {manifest.id} was changed after it was made: its manifest is not the signed one")
 
 
 def check_sums(manifest: Manifest, folder: Path) -> None:

@@ -23,40 +23,38 @@ def _or_none(text: str | None) -> str | None:
 Text = Annotated[str | None, AfterValidator(_or_none)]
 """A text that may be empty, which is as good as unset."""
 URL = Field(None, pattern=r"^(https?://.+)?$", description="The URL of the store; unset: Amazon's.")
-KEY = "The id of the key to the bucket; unset: what the `AWS_` variables or the machine's role say."
+KEY = "The id of the bucket's key; unset: `AWS_` variables or the machine's role."
 
 
 class BackupsSettings(Group):
     """Where backups are kept, how they are locked, how many stay."""
 
     group: ClassVar[str] = "backups"
-    directory: ProjectPath = Field(Path("var/backups"), description="The folder that backups are kept in.")
-    paths: ProjectPaths = Field((), description="Folders and files that are backed up with the database.")
+    directory: ProjectPath = Field(Path("var/backups"), description="The folder of the backups.")
+    paths: ProjectPaths = Field((), description="Folders and files to back up with the database.")
     key: Annotated[SecretStr | None, AfterValidator(_identity)] = Field(
-        None, description="The age identity that backups are encrypted with; unset: they are not."
+        None, description="The age identity that encrypts backups."
     )
-    keep_daily: int = Field(7, ge=1, description="Days of which the newest backup stays.")
-    keep_weekly: int = Field(4, ge=0, description="Weeks of which the newest backup stays.")
-    keep_monthly: int = Field(12, ge=0, description="Months of which the newest backup stays.")
-    metrics: ProjectPath | None = Field(
-        None, description="The file that metrics are written to; unset: `backups.prom` in the folder."
-    )
-    timeout: float = Field(60.0, gt=0, description="Seconds that one request to a store may take.")
+    keep_daily: int = Field(7, ge=1, description="Days of which the newest backup is kept.")
+    keep_weekly: int = Field(4, ge=0, description="Weeks of which the newest backup is kept.")
+    keep_monthly: int = Field(12, ge=0, description="Months of which the newest backup is kept.")
+    metrics: ProjectPath | None = Field(None, description="The file for metrics; unset: `backups.prom` in the folder.")
+    timeout: float = Field(60.0, gt=0, description="Seconds for one request to a store.")
     prefix: str = Field(
         default_factory=lambda: f"backups/{ServiceSettings().name}/",
         pattern=r"^([\w.-]+/)*$",
-        description="What names in the buckets begin with; unset: `backups/` and the name in pyproject.toml.",
+        description="The prefix of names in the buckets; unset: `backups/` and the service's name.",
     )
-    bucket: Text = Field(None, description="The bucket of an S3-compatible store for copies; unset: none are sent.")
+    bucket: Text = Field(None, description="The bucket of an S3-compatible store for copies.")
     endpoint: Text = URL
     region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
     access_key: Text = Field(None, description=KEY)
-    secret_key: SecretStr | None = Field(None, description="The secret of the key to the bucket.")
-    replica_bucket: Text = Field(None, description="The bucket of a second store; unset: there is none.")
+    secret_key: SecretStr | None = Field(None, description="The secret of the bucket's key.")
+    replica_bucket: Text = Field(None, description="The bucket of a second store.")
     replica_endpoint: Text = URL
     replica_region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
     replica_access_key: Text = Field(None, description=KEY)
-    replica_secret_key: SecretStr | None = Field(None, description="The secret of the key to the bucket.")
+    replica_secret_key: SecretStr | None = Field(None, description="The secret of the bucket's key.")
 
     @model_validator(mode="after")
     def _whole_keys(self) -> Self:

@@ -1,4 +1,4 @@
-{% from "extensions/docker" ~ "/compose.jinja" import gathered with context %}
+{% from "extensions/docker" ~ "/deploy/compose.jinja" import gathered with context %}
 #!/bin/sh
 # What compose.production.yaml needs: `secrets` writes what is missing below secrets/, `check` says what is missing.
 set -eu

@@ -1,5 +1,5 @@
 """What is loaded: a service that answers, the callers of what it has, and what they send with each request."""
-# locust stands in an environment of its own (requirements.txt), where `make check` does not look.
+# locust is in a separate environment (requirements.txt), which `make check` does not see.
 # mypy: disable-error-code="import-not-found, misc, untyped-decorator"
 
 import os
@@ -28,7 +28,7 @@ def header(text: str) -> tuple[str, str]:
 def add_flags(parser: ArgumentParser) -> None:
     """What the callers are to ask for."""
     if not os.environ.get("LOAD_HEADER"):
-        os.environ.pop("LOAD_HEADER", None)  # a pipeline hands over a secret that nobody has set as an empty one
+        os.environ.pop("LOAD_HEADER", None)  # a pipeline passes an unset secret as an empty one
     flags = parser.add_argument_group("Target")
     flags.add_argument("--page", action="append", help="A path to ask for, more than once for several.")
     flags.add_argument(

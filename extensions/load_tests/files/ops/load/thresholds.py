@@ -1,5 +1,5 @@
 """The thresholds of a load test: their flags, and the verdict in one line and an exit status."""
-# locust stands in an environment of its own (requirements.txt), where `make check` does not look.
+# locust is in a separate environment (requirements.txt), which `make check` does not see.
 # mypy: disable-error-code="import-not-found, misc, no-untyped-call, untyped-decorator"
 
 import sys

@@ -9,7 +9,7 @@ name={{ project_slug }}
 ports=(8000 8001)
 keep=5 # releases on the disk
 source=$(cd "$(dirname "$0")/../.." && pwd)
-root=${ROOT:-} # a folder to install below, for a trial: then nobody has to be root, and no user is made
+root=${ROOT:-} # a folder to install below, for a trial: then root is not required, and no user is created
 home=$root/opt/$name
 etc=$root/etc/$name
 units=$root/etc/systemd/system
@@ -22,7 +22,7 @@ usage: sudo ops/systemd/install.sh [--domain NAME] [--check | --rollback [--down
   --domain NAME  the host name that the proxy answers to and gets a certificate for; asked for once, then remembered
   --check        say what is missing, and change nothing
   --rollback     go back to the release before the current one
-  --downgrade    with it, take the database back too: what only the newer revision knows is lost, and nobody is served meanwhile
+  --downgrade    with it, downgrade the database too: data of the newer revision is lost, and the service is down meanwhile
   --uninstall    stop and remove the service; its settings, secrets and data stay
 
 Exit status: 0 done, 1 the new release does not work and the old one serves, 2 something is missing or wrong, and nothing
@@ -139,14 +139,14 @@ build() {
     # shellcheck disable=SC2064 # the folder is this one, also when the trap is run
     trap "rm -rf '$to'" EXIT
     contents | tar --directory="$source" --null --files-from=- --create | tar --directory="$to" --extract --no-same-owner
-    # Python too lies below /opt: one in a home directory could not be read from inside the sandbox.
+    # Python is below /opt too: one in a home directory could not be read from inside the sandbox.
     UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$home/python} UV_PROJECT_ENVIRONMENT=$to/.venv \
         uv sync --quiet --project "$to" --locked --no-dev --compile-bytecode --link-mode=copy ||
         refuse "uv sync: the dependencies could not be installed, see above"
     local python
     python=$(readlink -f "$to/.venv/bin/python")
     [[ -n $root || ! $python =~ ^/(home|root)/ ]] ||
-        refuse "$python lies in a home directory, which the units cannot see: name another one in UV_PYTHON"
+        refuse "$python is in a home directory, which the units cannot see: name another one in UV_PYTHON"
     touch "$to/.complete"
     trap - EXIT
 }
@@ -155,7 +155,7 @@ current() { basename "$(readlink "$home/current" 2>/dev/null)" 2>/dev/null || tr
 
 point_to() {
     ln -s "releases/$1" "$home/current.new"
-    mv -T "$home/current.new" "$home/current" # one rename: nobody ever sees none
+    mv -T "$home/current.new" "$home/current" # one rename: the link always exists
 }
 
 needs_revision() {
@@ -179,7 +179,7 @@ place() { # place FILE: standard input becomes FILE, at once or not at all
     mv -f "$1.new" "$1"
 }
 
-secrets() { # one line for each file: systemd hands them over in the folder %d, readable by nobody else
+secrets() { # one line for each file: systemd hands them over in the folder %d, readable by no one else
     local file found=
     echo "[Service]"
     for file in "$etc"/secrets/*; do
@@ -188,10 +188,10 @@ secrets() { # one line for each file: systemd hands them over in the folder %d, 
             found=yes
         fi
     done
-    if [[ $found ]]; then echo "Environment=SECRETS_DIR=%d"; fi # without one, systemd lets nobody into %d
+    if [[ $found ]]; then echo "Environment=SECRETS_DIR=%d"; fi # without one, systemd makes %d unreadable
 }
 
-# Its units by name, timers first. Others may begin with the same word, and are nobody's to touch.
+# Its units by name, timers first. Other units may begin with the same word; leave them alone.
 laid() { cat "$home/units" 2>/dev/null || true; }
 
 discard() { # discard UNIT...
@@ -300,7 +300,7 @@ take_back() { # take_back NEW OLD
     fi
     if ((${#restarted[@]} > 1)) && [[ $(needs_revision "$1") != "$(needs_revision "$2")" ]]; then
         # One instance has served: taking the database back could lose what it has written.
-        refuse_late "${restarted[-1]} did not become ready, but ${restarted[0]} has, and the database is at its revision: mend it and run this again"
+        refuse_late "${restarted[-1]} did not become ready, but ${restarted[0]} has, and the database is at its revision: fix it and run this again"
     fi
     if ((${#restarted[@]})) && [[ $(needs_revision "$1") != "$(needs_revision "$2")" ]]; then
         # No instance of the new release ever was ready, so nothing is in what its revision brought. Its files know the way back.

@@ -63,5 +63,5 @@ class ApiKeysSettings(Group):
 
     group: ClassVar[str] = "api_keys"
     keys: Annotated[tuple[StoredKey, ...], BeforeValidator(_read), AfterValidator(_each_once)] = Field(
-        (), repr=False, description="The keys: a JSON list, or one JSON object a line, as `make api-key` prints them."
+        (), repr=False, description="The lines that `make api-key` prints, or a JSON list of them."
     )

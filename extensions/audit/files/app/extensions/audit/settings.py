@@ -12,17 +12,13 @@ class AuditSettings(Group):
     """The file of the records, and their seal."""
 
     group: ClassVar[str] = "audit"
-    path: ProjectPath = Field(Path("var/audit.jsonl"), description="The file of the records.")
-    key: Secret | None = Field(
-        None, description="Seals the records; without it, anyone who can write to the file can forge all records."
+    path: ProjectPath = Field(Path("var/audit.jsonl"), description="The file of the audit log.")
+    key: Secret | None = Field(None, description="The key that signs the records; without it the file can be replaced.")
+    flush_interval: float = Field(0.2, gt=0, description="Seconds between two writes.")
+    backlog: int = Field(10_000, ge=1, description="Records that wait in memory while the file is not writable.")
+    required: bool = Field(
+        default=False, description="Whether the service is not ready while records cannot be written."
     )
-    flush_interval: float = Field(
-        0.2, gt=0, description="Seconds for which records are collected before they are written."
-    )
-    backlog: int = Field(
-        10_000, ge=1, description="The most records in memory while the file cannot be written; others go to the log."
-    )
-    required: bool = Field(default=False, description="Stop taking requests while records cannot be written.")
     leave_out: CommaSeparated = Field((), description="Names of events that are not recorded.")
 
     @property

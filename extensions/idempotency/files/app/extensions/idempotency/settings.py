@@ -12,20 +12,16 @@ class IdempotencySettings(Group):
     """The paths of idempotency keys, and how long answers are stored."""
 
     group: ClassVar[str] = "idempotency"
-    paths: CommaSeparated = Field(
-        ("/api",), description="Paths below which an Idempotency-Key has an effect; empty: none."
-    )
-    headers: CommaSeparated = Field(
-        (), description="More request headers that make another request, such as that of a tenant."
-    )
-    keep: float = Field(86_400.0, gt=0, description="Seconds for which an answer is repeated.")
-    lease: float = Field(60.0, gt=0, description="Seconds after which a request without an answer may be tried again.")
-    answer_limit: int = Field(262_144, ge=0, description="The largest body in bytes of an answer that is stored.")
-    cleanup_interval: float = Field(600.0, gt=0, description="Seconds between two removals of expired keys.")
+    paths: CommaSeparated = Field(("/api",), description="Paths below which keys apply.")
+    headers: CommaSeparated = Field((), description="More request headers that distinguish requests.")
+    keep: float = Field(86_400.0, gt=0, description="Seconds for which a response is kept.")
+    lease: float = Field(60.0, gt=0, description="Seconds until an unanswered request may be repeated.")
+    answer_limit: int = Field(262_144, ge=0, description="The largest response body in bytes that is kept.")
+    cleanup_interval: float = Field(600.0, gt=0, description="Seconds between two cleanups.")
 
 
 class IdempotencyKeyInvalid(BadRequest):
-    """The key cannot be read."""
+    """The key is malformed."""
 
     code = "idempotency_key_invalid"
     message = "an Idempotency-Key has 1 to 255 visible ASCII characters"
@@ -39,14 +35,14 @@ class IdempotencyKeyReused(ValidationFailed):
 
 
 class RequestInProgress(Conflict):
-    """The same request is being processed."""
+    """The same request is being carried out."""
 
     code = "request_in_progress"
     message = "this request is being processed: send it again for its answer"
 
 
 class AnswerNotKept(Conflict):
-    """The request was processed, but its answer was not stored."""
+    """The request was carried out, but its response is lost."""
 
     code = "answer_not_kept"
     message = "this request was processed, but its answer was not stored: read the data that it changed"

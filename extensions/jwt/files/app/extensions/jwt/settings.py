@@ -20,22 +20,16 @@ class JwtSettings(Group):
     """The accepted tokens. With neither a secret nor an issuer every token is refused."""
 
     group: ClassVar[str] = "jwt"
-    issuer: str | None = Field(
-        None, description="The `iss` of tokens; without a secret its keys are found by OpenID Connect discovery."
-    )
-    jwks_url: Url | None = Field(None, description="The URL of the issuer's keys; unset: from its discovery document.")
-    secret: Secret | None = Field(
-        None, description="The secret that signs tokens, in place of an issuer's keys: at least 32 bytes."
-    )
-    audience: CommaSeparated = Field(
-        (), description="The `aud` that tokens must have, one of these; required with an issuer's keys."
-    )
+    issuer: str | None = Field(None, description="The `iss` of tokens, and the address of OpenID Connect discovery.")
+    jwks_url: Url | None = Field(None, description="The address of the issuer's keys; unset: by discovery.")
+    secret: Secret | None = Field(None, description="The shared secret, at least 32 bytes, in place of an issuer.")
+    audience: CommaSeparated = Field((), description="Accepted values of `aud`; required with an issuer.")
     algorithms: CommaSeparated = Field(
-        (), description="The accepted algorithms; unset: HS256 with a secret, RS256 and ES256 with keys."
+        (), description="Accepted algorithms; unset: HS256 with a secret, else RS256 and ES256."
     )
     leeway: float = Field(30.0, ge=0, le=300, description="Seconds by which clocks may differ.")
-    refresh_interval: float = Field(300.0, gt=0, description="Seconds until the issuer's keys are fetched again.")
-    timeout: float = Field(2.0, gt=0, le=10, description="The time limit in seconds for fetching the keys.")
+    refresh_interval: float = Field(300.0, gt=0, description="Seconds between two fetches of the issuer's keys.")
+    timeout: float = Field(2.0, gt=0, le=10, description="Seconds for a fetch of the issuer's keys.")
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -121,7 +115,7 @@ class TokenMissing(AuthenticationFailed):
 
 
 class TokenInvalid(AuthenticationFailed):
-    """The token is expired, forged, not a token, or for another service."""
+    """The token is expired, forged, or for another audience."""
 
     code = "token_invalid"
     message = "the bearer token is not valid"
@@ -131,7 +125,7 @@ class TokenInvalid(AuthenticationFailed):
 
 
 class ScopeInsufficient(PermissionDenied):
-    """The token is valid, and lacks a scope."""
+    """The token lacks the scope."""
 
     code = "scope_insufficient"
     message = "this token lacks a scope"
@@ -143,7 +137,7 @@ class ScopeInsufficient(PermissionDenied):
 
 
 class KeysUnavailable(ServiceUnavailable):
-    """The keys of the issuer are not known yet, so no token can be checked."""
+    """The issuer's keys are not available yet."""
 
     code = "keys_unavailable"
     message = "tokens cannot be checked right now, try again"

@@ -15,19 +15,19 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 class Limits(BaseModel):
     """The limits of calls."""
 
-    timeout: float = Field(5.0, gt=0, description="Seconds that one attempt may take.")
-    connect_timeout: float = Field(2.0, gt=0, description="Seconds of it that connecting may take.")
-    deadline: float = Field(10.0, gt=0, description="Seconds that a call may take with all attempts and waits.")
-    attempts: int = Field(3, ge=1, le=10, description="Attempts at a call that may be repeated.")
+    timeout: float = Field(5.0, gt=0, description="Seconds for one attempt.")
+    connect_timeout: float = Field(2.0, gt=0, description="Seconds for connecting.")
+    deadline: float = Field(10.0, gt=0, description="Seconds for a call with all attempts and waits.")
+    attempts: int = Field(3, ge=1, le=10, description="Attempts of a call that may be repeated.")
     backoff: float = Field(
-        0.1, ge=0, description="Seconds before the second attempt at most; twice as many each time, and a random part."
+        0.1, ge=0, description="Seconds before the second attempt; doubled for each further one, with jitter."
     )
-    backoff_limit: float = Field(2.0, ge=0, description="Seconds between two attempts at most.")
-    failures: int = Field(5, ge=1, description="Failures in a row that open the circuit breaker.")
-    successes: int = Field(2, ge=1, description="Successes in a row that close it again.")
-    recovery: float = Field(10.0, gt=0, description="Seconds until an open circuit breaker lets one call try.")
-    concurrency: int = Field(50, ge=1, description="Calls to one service at the same time.")
-    patience: float = Field(0.5, ge=0, description="Seconds that a call waits while there are so many.")
+    backoff_limit: float = Field(2.0, ge=0, description="The most seconds between two attempts.")
+    failures: int = Field(5, ge=1, description="Consecutive failures that open the circuit breaker.")
+    successes: int = Field(2, ge=1, description="Consecutive successes that close it.")
+    recovery: float = Field(10.0, gt=0, description="Seconds until an open circuit breaker tries one call.")
+    concurrency: int = Field(50, ge=1, description="Parallel calls to one service.")
+    patience: float = Field(0.5, ge=0, description="Seconds that a call waits for a free place.")
 
 
 class Policy(Limits):
@@ -44,16 +44,14 @@ class OutboundSettings(Limits, Group):
     group: ClassVar[str] = "outbound"
     services: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict,
-        description="The settings of one service, and its address: `OUTBOUND__SERVICES__BILLING__URL`.",
+        description="Settings of one service: `OUTBOUND__SERVICES__BILLING__URL`.",
     )
     storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
         None,
         repr=False,
-        description="Where all processes share breakers: redis://:password@host:6379/0; unset: each has its own.",
+        description="A Redis server through which all processes share breakers: redis://:password@host:6379/0.",
     )
-    storage_timeout: float = Field(
-        0.3, gt=0, description="Seconds in which the storage has to answer; then each process has its own."
-    )
+    storage_timeout: float = Field(0.3, gt=0, description="Seconds until each process uses its own breakers.")
     _policies: dict[str, Policy] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -78,7 +76,7 @@ class OutboundSettings(Limits, Group):
 
 
 class CallFailed(ExternalServiceFailed):
-    """A service that this one calls failed, or took too long."""
+    """A called service failed, or took too long."""
 
     code = "call_failed"
 
@@ -90,13 +88,13 @@ class CallFailed(ExternalServiceFailed):
 
 
 class CircuitOpen(CallFailed):
-    """A service that this one calls has failed repeatedly, and is not called for a while."""
+    """A called service failed repeatedly, so no calls are sent."""
 
     code = "circuit_open"
 
 
 class CallsExhausted(CallFailed):
-    """Too many calls to one service are running already."""
+    """Too many parallel calls to one service."""
 
     code = "calls_exhausted"
 

@@ -12,16 +12,12 @@ class PrometheusSettings(Group):
     """The place of the metrics, and their readers."""
 
     group: ClassVar[str] = "prometheus"
-    enabled: bool = Field(default=True, description="Keep and serve metrics.")
+    enabled: bool = Field(default=True, description="Whether metrics are collected and served.")
     token: Secret | None = Field(
-        None, description="The bearer token of /metrics; unset: only private addresses may read it."
+        None, description="The bearer token for /metrics; unset: only private addresses are answered."
     )
-    port: int | None = Field(
-        None, ge=1, le=65535, description="A port of its own for /metrics; unset: it is served with all other routes."
-    )
-    files: ProjectPaths = Field(
-        (), description="Files in the Prometheus text format, whose metrics are served with those of the service."
-    )
+    port: int | None = Field(None, ge=1, le=65535, description="A separate port for /metrics.")
+    files: ProjectPaths = Field((), description="Files with more metrics in Prometheus' text format.")
 
 
 class TokensUsed(NamedTuple):

@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class LockTaken(Conflict):
-    """Another process is doing this."""
+    """Another process holds this lock."""
 
     code = "lock_taken"
     message = "this is being done already"
 
 
 class LockUnavailable(ServiceUnavailable):
-    """The server of the locks does not answer."""
+    """The lock server is unreachable."""
 
     code = "lock_unavailable"
     message = "this cannot be done right now, try again"

@@ -39,24 +39,18 @@ class RedisSettings(Group):
     url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
         None,
         repr=False,
-        description="The URL of the server: redis://:password@host:6379/0; "
-        "unset: nothing is cached, and nothing can be locked.",
+        description="The server: redis://:password@host:6379/0; unset: no cache and no locks.",
     )
     namespace: str | None = Field(
         None,
-        description="The prefix of the keys; unset: the name of the service. "
-        "Services and environments that share a server need one each.",
+        description="The prefix of all keys; unset: the service's name.",
     )
-    timeout: float = Field(
-        0.3, gt=0, description="Seconds in which a connection has to open, and a command to be answered."
-    )
+    timeout: float = Field(0.3, gt=0, description="Seconds for a connection or a command.")
     connections: int = Field(10, ge=1, description="The most connections of a process.")
     stale: float = Field(
-        600.0, ge=0, description="Seconds for which an expired value is kept, in case its loader fails."
+        600.0, ge=0, description="Seconds for which an expired value is kept in case its loader fails."
     )
-    loading_timeout: float = Field(
-        10.0, gt=0, description="Seconds that one loader has before another process tries too."
-    )
+    loading_timeout: float = Field(10.0, gt=0, description="Seconds until another process loads too.")
 
 
 class NotEqual(Exception):

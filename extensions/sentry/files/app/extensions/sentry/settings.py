@@ -12,13 +12,13 @@ class SentrySettings(Group):
     """The destination of errors, and their labels."""
 
     group: ClassVar[str] = "sentry"
-    dsn: SecretStr | None = Field(None, description="The destination of errors; unset: none, and nothing is imported.")
-    environment: str | None = Field(None, description="The environment; unset: `SERVICE__ENVIRONMENT`.")
-    release: str | None = Field(None, description="The release; unset: the name and version of the service.")
-    traces_sample_rate: float = Field(
-        0.0, ge=0, le=1, description="The share of requests whose durations are sent; 0 costs nothing."
+    dsn: SecretStr | None = Field(None, description="The address of your Sentry project; unset: off.")
+    environment: str | None = Field(
+        None, description="The environment that Sentry shows; unset: `SERVICE__ENVIRONMENT`."
     )
-    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent errors.")
+    release: str | None = Field(None, description="The release that Sentry shows; unset: name and version.")
+    traces_sample_rate: float = Field(0.0, ge=0, le=1, description="The share of requests that are timed.")
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent events.")
 
     @field_validator("dsn")
     @classmethod

@@ -13,15 +13,13 @@ class TracingSettings(Group):
     """The destination of spans, and their share."""
 
     group: ClassVar[str] = "tracing"
-    endpoint: str | None = Field(
-        None, description="The URL of the collector without /v1/traces; unset: none, and nothing is imported."
-    )
-    headers: SecretStr | None = Field(None, description="Headers for the endpoint: name=value, separated by commas.")
+    endpoint: str | None = Field(None, description="The OTLP/HTTP endpoint, without /v1/traces; unset: off.")
+    headers: SecretStr | None = Field(None, description="Headers for the endpoint: name=value, comma-separated.")
     sample_rate: float = Field(
-        1.0, ge=0, le=1, description="The share of recorded requests, if the caller does not decide."
+        1.0, ge=0, le=1, description="The share of requests recorded, unless the caller decides."
     )
-    flush_interval: float = Field(5.0, gt=0, description="Seconds between two sendings.")
-    timeout: float = Field(5.0, gt=0, description="The time limit of one sending in seconds.")
+    flush_interval: float = Field(5.0, gt=0, description="Seconds between two exports.")
+    timeout: float = Field(5.0, gt=0, description="Seconds for one export.")
     shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent spans.")
 
     @field_validator("endpoint")

@@ -20,7 +20,7 @@ _lock = Lock()
 
 
 class UnitUnknown(ValidationFailed):
-    """There is no such unit."""
+    """The unit does not exist."""
 
     code = "unit_unknown"
     message = "names no unit that is known"

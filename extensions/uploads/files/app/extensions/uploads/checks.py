@@ -46,14 +46,14 @@ class FilesMissing(ValidationFailed):
 
 
 class FilesTooMany(BodyTooLarge):
-    """The form has more parts than files are taken at once."""
+    """The form has too many parts."""
 
     code = "files_too_many"
     message = "there are too many files in the form"
 
 
 class FileNameRefused(ValidationFailed):
-    """The file name is empty, too long, or has a path or invisible characters."""
+    """The file name is invalid, too long, or has a path."""
 
     code = "file_name_refused"
     message = "the name of the file has to be 1 to 150 visible characters without a path"
@@ -81,21 +81,21 @@ class FileTooLarge(BodyTooLarge):
 
 
 class FilesRefused(ValidationFailed):
-    """Several files were sent, and none was stored."""
+    """None of several files was stored."""
 
     code = "files_refused"
     message = "none of the files was stored"
 
 
 class UploadNotFound(NotFound):
-    """There is no such file."""
+    """The file does not exist."""
 
     code = "upload_not_found"
     message = "there is no such file"
 
 
 class StorageFull(ServiceError):
-    """There is no room for the file (507, RFC 4918)."""
+    """The storage is full (507, RFC 4918)."""
 
     code = "storage_full"
     status = 507
@@ -103,7 +103,7 @@ class StorageFull(ServiceError):
 
 
 class StorageFailed(ServiceUnavailable):
-    """The storage does not work."""
+    """The storage failed."""
 
     code = "storage_failed"
     message = "files cannot be stored or read right now, try again"
@@ -257,16 +257,13 @@ class UploadsSettings(Group):
     group: ClassVar[str] = "uploads"
     types: Annotated[CommaSeparated, AfterValidator(_known)] = Field(
         ("pdf", "png", "jpg", "jpeg", "gif", "webp", "txt", "csv"),
-        description="The accepted extensions; the content has to match them. "
-        "Also known: `mp4`, `zip`, `docx`, `xlsx`, `json`.",
+        description="Accepted extensions. Also known: `mp4`, `zip`, `docx`, `xlsx`, `json`.",
     )
     file_limit: int = Field(10_485_760, ge=1, description="The largest file in bytes.")
     files: int = Field(10, ge=1, le=1000, description="The most files in one request.")
-    receive_timeout: float = Field(300.0, gt=0, description="Seconds for the files of one request to arrive.")
-    directory: ProjectPath = Field(Path("var/uploads"), description="The directory of the files, without a bucket.")
-    bucket: str | None = Field(
-        None, description="The bucket of an S3-compatible store; unset: files go to the directory."
-    )
+    receive_timeout: float = Field(300.0, gt=0, description="Seconds in which the files of a request must arrive.")
+    directory: ProjectPath = Field(Path("var/uploads"), description="The folder of the files, without a bucket.")
+    bucket: str | None = Field(None, description="The bucket of an S3-compatible store.")
     prefix: str = Field("uploads/", pattern=r"^([\w.-]+/)*$", description="The prefix of names in the bucket.")
     endpoint: str | None = Field(
         None, pattern=r"^(https?://.+)?$", description="The URL of the store; unset: Amazon's."
@@ -274,10 +271,10 @@ class UploadsSettings(Group):
     region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
     access_key: str | None = Field(
         None,
-        description="The id of the key to the bucket; unset: from `AWS_` variables or the role of the machine.",
+        description="The id of the bucket's key; unset: `AWS_` variables or the machine's role.",
     )
-    secret_key: SecretStr | None = Field(None, description="The secret of the key to the bucket.")
-    timeout: float = Field(10.0, gt=0, description="Seconds that one request to the store may take.")
+    secret_key: SecretStr | None = Field(None, description="The secret of the bucket's key.")
+    timeout: float = Field(10.0, gt=0, description="Seconds for one request to the store.")
 
     @model_validator(mode="after")
     def _a_whole_key(self) -> Self:

@@ -39,7 +39,7 @@ INSERT = text(
 
 
 class JobsUnavailable(ServiceUnavailable):
-    """The queue of jobs cannot be reached."""
+    """The queue is unreachable."""
 
     code = "jobs_unavailable"
     message = "this cannot be worked on right now, try again"

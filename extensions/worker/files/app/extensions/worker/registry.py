@@ -31,18 +31,14 @@ class WorkerSettings(Group):
     url: Annotated[str | None, address(SCHEMES, EXAMPLE)] = Field(
         None,
         repr=False,
-        description="Where jobs wait: redis://:password@host:6379/0 or postgresql://user:password@host:5432/name; "
-        "unset: in the service's own database, if that is PostgreSQL.",
+        description="The queue: redis://:password@host:6379/0 or postgresql://user:password@host:5432/name; "
+        "unset: the service's PostgreSQL.",
     )
     queue: str | None = Field(None, description="The name of the queue; unset: the name of the service.")
-    concurrency: int = Field(10, ge=1, description="Jobs that a worker runs at the same time.")
-    heartbeat: int = Field(
-        30, ge=2, description="Seconds of silence after which a worker counts as dead, and others repeat its jobs."
-    )
-    shutdown_timeout: int = Field(
-        25, ge=0, description="Seconds that jobs have to finish when a worker stops; then another one repeats them."
-    )
-    keep_failed: int = Field(604_800, ge=1, description="Seconds for which a job that failed for good is kept.")
+    concurrency: int = Field(10, ge=1, description="Parallel jobs of a worker.")
+    heartbeat: int = Field(30, ge=2, description="Seconds of silence until the jobs of a worker are repeated.")
+    shutdown_timeout: int = Field(25, ge=0, description="Seconds that jobs have to finish on a stop.")
+    keep_failed: int = Field(604_800, ge=1, description="Seconds for which a failed job is kept.")
 
 
 def own_database(settings: Settings) -> str | None:

@@ -1,0 +1,141 @@
+"""The words that this repository does not use: in its prose, and as names in its Python."""
+
+import io
+import re
+import subprocess
+import tokenize
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.manifests import REPOSITORY
+
+PROSE = {
+    r"(un)?tick(s|ed|ing)?": "enable, disable, enabled",
+    r"what is yours": "your files",
+    r"nobody('s)?": "no one, or name the actor: caller, operator, client",
+    r"somebody('s)?": "name the actor: caller, operator, client",
+    r"when to come again": "`Retry-After`",
+    r"sealed records?|seals (the|its) records?": "tamper-evident, signed",
+    r"without rights": "non-root",
+    r"at the least": "at least, minimum",
+    r"in vain": "without success",
+    r"at a desk": "in development",
+    r"of its own accord": "automatically",
+    r"(bring|brings|brought|bringing)( \w+){0,3} back": "restore",
+    r"(take|takes|took|taken|taking) out": "remove",
+    r"ha(s|ve) learnt": "changed since then",
+    r"speaks? against": "conflicts with",
+    r"does that \w+ not answer": "if it does not answer",
+    r"for whom\?": "missing `name=`",
+    r"mend(s|ed|ing)?": "fix",
+    r"(stand|stands|stood) (in|at|below|above|before|behind|beside|there|here|outside)": "is",
+    r"lies? (in|below|beside|there|where)": "is",
+    r"what do answers look like|under which mail address|so long a load balancer": "the standard term",
+}
+"""Each pattern with what to write instead. Words of the technical kind need their neighbours: a promise may stand."""
+NAMES = {
+    "Seldom": "Throttle",
+    "Outage": "OutageGuard",
+    "Away": "BackendUnavailable",
+    "Outer": "RequestMiddleware",
+    "Exchange": "ResponseWriter",
+    "Pipe": "StdoutHandler",
+    "Gate": "ConnectionLimiter",
+    "Clock": "DeadlineTimer",
+    "Fault": "DatabaseFault",
+    "Distrust": "RejectAllVerifier",
+    "Course": "Call",
+    "Owners": "CredentialCache",
+    "patiently": "dequeue_with_backoff",
+    "stretch": "cursor_page",
+    "narrowed": "filtered",
+    "described": "load_manifests",
+    "laid": "file_list",
+    "ticked": "enabled, preset_defaults",
+    "household": "worker_service",
+    "Household": "WorkerService",
+    "stand_ins": "fake_images",
+    "counterpart": "fake_upstream",
+    "Counterpart": "FakeUpstream",
+}
+"""Names that were changed, with their present ones."""
+MARKER = re.compile(r"Yours stand below this line[^\n]*")
+"""The line above the owner's lines in shared files: a change of it would be a conflict for every owner."""
+EXEMPT = {"tests/lint/test_plain_english.py", "uv.lock", "licenses/Apache-2.0", "licenses/MIT", "licenses/proprietary"}
+NOT_YET = (
+    "template/app/",
+    "template/tests/",
+    "extensions/*/files/app/",
+    "extensions/*/tests/",
+    "tests/",
+    "benchmarks/",
+)
+"""The paths that still have such words. The number below only falls; empty this list once it is zero."""
+MOST_NOT_YET = 482
+
+
+@cache
+def listed() -> list[str]:
+    """Return the files of the repository that a person has written."""
+    command = ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
+    return sorted({name for name in names if name and (REPOSITORY / name).is_file()} - EXEMPT)
+
+
+def text_of(name: str) -> str:
+    """Return a file's text without what is exempt: the marker lines, and the sections of releases before 0.4.0."""
+    text = (REPOSITORY / name).read_text(encoding="utf-8", errors="replace")
+    if name == "CHANGELOG.md":
+        text = re.split(r"^## \[?0\.3\.", text, maxsplit=1, flags=re.MULTILINE)[0]
+    return MARKER.sub("", text)
+
+
+def prose(text: str) -> list[str]:
+    """Return the words of the list in a text, with what to write instead."""
+    joined = re.sub(r"\s+", " ", text)
+    return [
+        f"{found[0]} -> {better}"
+        for pattern, better in PROSE.items()
+        for found in re.finditer(rf"\b(?:{pattern})(?!\w)", joined, re.IGNORECASE)
+    ]
+
+
+def names(text: str) -> list[str]:
+    """Return the old names in a Python text, with the present ones."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    used = [token.string for token in tokens if token.type == tokenize.NAME]
+    return [f"{name} -> {NAMES[name]}" for name in used if name in NAMES]
+
+
+def found(name: str) -> list[str]:
+    """Return all that is to be changed in a file."""
+    text = text_of(name)
+    return prose(f"{name}\n{text}") + (names(text) if name.endswith(".py") else [])
+
+
+def not_yet(name: str) -> bool:
+    """Return whether a file is in the list of those that still have such words."""
+    return any(Path(name).match(f"{folder}**") or re.match(folder.replace("*", "[^/]+"), name) for folder in NOT_YET)
+
+
+def test_the_words_of_the_list_are_found() -> None:
+    assert prose("Untick what nobody needs, and mend the rest.") == [
+        "Untick -> enable, disable, enabled",
+        "nobody -> no one, or name the actor: caller, operator, client",
+        "mend -> fix",
+    ]
+    assert prose("It stands\nin a file, and this is recommended.") == ["stands in -> is"]
+    assert names("class Seldom:\n    pass  # Outage\n") == ["Seldom -> Throttle"]
+
+
+@pytest.mark.parametrize("name", [name for name in listed() if not not_yet(name)])
+def test_a_file_is_in_plain_english(name: str) -> None:
+    assert not found(name)
+
+
+def test_the_files_that_are_not_yet_in_plain_english_become_fewer() -> None:
+    words = {name: found(name) for name in listed() if not_yet(name)}
+    counted = {name: len(used) for name, used in words.items() if used}
+    assert sum(counted.values()) <= MOST_NOT_YET, sorted(counted.items(), key=lambda item: -item[1])
