@@ -83,7 +83,7 @@ def describe(event: type[tuple[Any, ...]], **facets: Any) -> None:
     _descriptions[event] = facets
 
 
-def described(facet: str) -> dict[type[tuple[Any, ...]], Any]:
+def events_with(facet: str) -> dict[type[tuple[Any, ...]], Any]:
     """Return the kinds of events that have a facet, each with its value."""
     return {event: facets[facet] for event, facets in _descriptions.items() if facet in facets}
 

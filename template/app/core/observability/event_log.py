@@ -1,4 +1,4 @@
-"""The log lines of events: each described event is one line, unless its level is off."""
+"""The log lines of events: each event with a description is one line, unless its level is off."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -8,7 +8,7 @@ from app.core import context
 from app.core.component import Component, State
 from app.core.observability.logging import LogSettings, write_record
 from app.core.observability.redaction import redact
-from app.core.telemetry import described, listening
+from app.core.telemetry import events_with, listening
 
 
 def component(settings: LogSettings) -> Component:
@@ -18,7 +18,7 @@ def component(settings: LogSettings) -> Component:
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
         with ExitStack() as stack:
-            for event, (level, message) in described("log").items():
+            for event, (level, message) in events_with("log").items():
                 if level in levels:
                     stack.enter_context(listening(event, _writer(level, message)))
             yield {}

@@ -15,7 +15,7 @@ from app.core.telemetry import (
     RequestFinished,
     RequestStarted,
     SecurityEvent,
-    described,
+    events_with,
 )
 from app.extensions.prometheus.settings import TokensUsed
 
@@ -126,16 +126,16 @@ def event_listeners(registry: Registry) -> Iterator[tuple[type[tuple[Any, ...]],
     counters: dict[type[tuple[Any, ...]], Any] = {
         BusinessEvent: ("business_events_total", "Business events.", {"event": "name"}),
         SecurityEvent: ("security_events_total", "Security events.", {"event": "name"}),
-        **described("counter"),
+        **events_with("counter"),
     }
     queries = ("database_query_duration_seconds", "Statements that ran.", {"operation": "operation"}, MILLISECONDS)
     for event, (name, text, labels) in counters.items():
         yield event, _listener(Counter(name, text, labels, registry=registry), labels, lambda child, _: child.inc())
-    histograms: dict[type[tuple[Any, ...]], Any] = {QueryFinished: queries, **described("histogram")}
+    histograms: dict[type[tuple[Any, ...]], Any] = {QueryFinished: queries, **events_with("histogram")}
     for event, (name, text, labels, buckets) in histograms.items():
         timed = Histogram(name, text, labels, registry=registry, buckets=buckets)
         yield event, _listener(timed, labels, lambda child, event: child.observe(event.duration))
-    for event, (name, text, labels) in described("gauge").items():
+    for event, (name, text, labels) in events_with("gauge").items():
         level = Gauge(name, text, labels, registry=registry, multiprocess_mode="livemax")
         yield event, _listener(level, labels, lambda child, event: child.set(event.level))
     tokens = Children(Counter("model_tokens_total", "Tokens of models.", ["model", "kind"], registry=registry).labels)

@@ -18,7 +18,7 @@ from app.core.component import Component, State
 from app.core.observability.redaction import redact, scrub
 from app.core.observability.throttle import Throttle
 from app.core.settings import ServiceSettings
-from app.core.telemetry import RequestFailed, described, listening
+from app.core.telemetry import RequestFailed, events_with, listening
 from app.extensions.sentry.settings import SentrySettings
 from app.extensions.sentry.transactions import listeners
 
@@ -83,7 +83,7 @@ def reporter(settings: SentrySettings, service: ServiceSettings) -> Component:
         with ExitStack() as stack:
             reports = Reports()
             stack.enter_context(listening(RequestFailed, reports))
-            for event in described("failure"):
+            for event in events_with("failure"):
                 stack.enter_context(listening(event, reports))
             if settings.traces_sample_rate:
                 for happened, listener in listeners(settings.traces_sample_rate).items():
@@ -146,7 +146,7 @@ def report(failed: Any) -> None:
         mechanism={"type": "service", "handled": False},
     )
     request = context.current()
-    if names := described("failure").get(type(failed)):
+    if names := events_with("failure").get(type(failed)):
         kind, name = names[0], getattr(failed, names[1])
         event["transaction"], event["tags"] = f"{kind} {name}", {kind: name}
     else:

@@ -10,7 +10,7 @@ import sentry_sdk
 from sentry_sdk.tracing import Transaction
 
 from app.core import context
-from app.core.telemetry import QueryFinished, RequestFinished, RequestStarted, described
+from app.core.telemetry import QueryFinished, RequestFinished, RequestStarted, events_with
 
 UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/metrics"})
 """Probes of machines, every few seconds, are left out."""
@@ -64,7 +64,7 @@ def spent(kind: str, what: str, seconds: float) -> None:
 
 def listeners(share: float) -> dict[type[tuple[Any, ...]], Callable[[Any], None]]:
     """Return the listeners for this share of the requests. `span=(operation, name)` describes parts of extensions."""
-    parts = {event: _part(*span) for event, span in described("span").items()}
+    parts = {event: _part(*span) for event, span in events_with("span").items()}
     return {
         RequestStarted: Started(share),
         RequestFinished: finished,
