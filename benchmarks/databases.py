@@ -9,12 +9,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-
-import psutil
 
 from benchmarks.throughput import served
 from tests.live import postgres
@@ -24,15 +22,17 @@ from tests.render import render
 
 CONNECTIONS = 32
 SECONDS = 2.0
-ROUNDS = 3
+ROUNDS = 5
 SEEDED = 200
 LEAST = {
     "sqlite": {"read": 1.3, "list": 1.2, "create": 1.3},
     "postgres": {"read": 1.4, "list": 1.2, "create": 1.0},
 }
 """Requests a second, as a multiple of the naive service's."""
-Measured = dict[str, dict[str, tuple[float, float, float, float]]]
-"""For each database and operation: requests a second and microseconds of CPU, of the naive service and of this one."""
+Rates = tuple[float, float, float, float]
+"""Requests a second and microseconds of CPU for each, of the naive service and of this one."""
+Measured = dict[str, dict[str, Rates]]
+"""By database and operation."""
 _numbers = itertools.count()
 
 
@@ -55,10 +55,7 @@ async def _client(port: int, operation: str, until: float) -> int:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         await reader.readexactly(int(length.partition(b":")[2]))
-        done += head.split(maxsplit=2)[1] in {
-            b"200",
-            b"201",
-        }  # "database is locked" of the naive service does not count
+        done += head.split(maxsplit=2)[1] in {b"200", b"201"}  # not "database is locked", a 500 of the naive service
     writer.close()
     return done
 
@@ -69,61 +66,55 @@ async def _load(port: int, operation: str, seconds: float, clients: int) -> int:
 
 
 def _seed(port: int) -> None:
-    while asyncio.run(_load(port, "create", 0.5, 4)) < 1:
-        pass
     created = 0
     while created < SEEDED:
         created += asyncio.run(_load(port, "create", 0.5, 4))
 
 
-def measure(databases: tuple[str, ...] = ("sqlite", "postgres")) -> Measured:
-    """Interleaved rounds, and the median of each."""
+def measure(databases: Sequence[str] = tuple(LEAST)) -> Measured:
+    """Return the medians of interleaved rounds."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
         server = stack.enter_context(postgres.serve()) if "postgres" in databases else None
-        return {name: _measure(name, Path(folder), server.database if server else None, stack) for name in databases}
+        return {name: _measure(name, Path(folder), server, stack) for name in databases}
 
 
-def _urls(name: str, folder: Path, database: Callable[[], str] | None) -> Iterator[str]:
-    for owner in ("naive", "service"):
-        if database is None or name == "sqlite":
-            yield f"sqlite+aiosqlite:///{folder}/{owner}.db"
-        else:
-            yield database().replace("postgresql://", "postgresql+asyncpg://")
+def _url(name: str, owner: str, folder: Path, server: postgres.Server | None) -> str:
+    if server is None or name == "sqlite":
+        return f"sqlite+aiosqlite:///{folder}/{owner}.db"
+    return server.database().replace("postgresql://", "postgresql+asyncpg://")
 
 
-def _measure(
-    name: str, folder: Path, database: Callable[[], str] | None, stack: ExitStack
-) -> dict[str, tuple[float, float, float, float]]:
+def _measure(name: str, folder: Path, server: postgres.Server | None, stack: ExitStack) -> dict[str, Rates]:
     python = interpreter(DEFAULT, development=False)
     root = render(folder / name, {"database": name, "extensions": []})
-    urls = list(_urls(name, folder, database))
-    processes: dict[int, psutil.Process] = {}
-    service = Rendered(root, python, database=urls[1])
+    service = Rendered(root, python, database=_url(name, "service", folder, server))
+    naive = Rendered(root, python, database=_url(name, "naive", folder, server))
     service.migrate()
     ports = [free_port(), free_port()]
-    naive: list[str | Path] = [python, "-m", "uvicorn", "naive:app", f"--port={ports[0]}", "--no-access-log"]
-    naive.append(f"--app-dir={Path(__file__).parent}")
-    other = Rendered(root, python, database=urls[0])
-    processes[ports[0]] = stack.enter_context(served(naive, other, {}, ports[0]))
+    command: list[str | Path] = [python, "-m", "uvicorn", "naive:app", f"--port={ports[0]}", "--no-access-log"]
+    command.append(f"--app-dir={Path(__file__).parent}")
     settings = {"SERVER__PORT": str(ports[1])}
-    processes[ports[1]] = stack.enter_context(served([python, "-m", "app"], service, settings, ports[1]))
-    for process in processes.values():
-        process.cpu_affinity([0])
-    for port in ports:
+    processes = [
+        stack.enter_context(served(command, naive, {}, ports[0])),
+        stack.enter_context(served([python, "-m", "app"], service, settings, ports[1])),
+    ]
+    for port, process in zip(ports, processes, strict=True):
+        process.cpu_affinity([0])  # one core for the server, the others for its clients
         _seed(port)
-    found = {}
+    found: dict[str, Rates] = {}
     for operation in LEAST[name]:
-        taken: dict[int, list[tuple[float, float]]] = {port: [] for port in ports}
+        taken: list[list[float]] = []
         for number in range(ROUNDS + 1):
-            for port, process in processes.items():
+            figures: list[float] = []
+            for port, process in zip(ports, processes, strict=True):
                 before = sum(process.cpu_times()[:2])
                 answered = asyncio.run(_load(port, operation, SECONDS, CONNECTIONS))
                 used = sum(process.cpu_times()[:2]) - before
-                if number:  # the first round warms up
-                    taken[port].append((answered / SECONDS, used / answered * 1e6))
-        found[operation] = tuple(
-            round(median(values), 1) for port in ports for values in zip(*taken[port], strict=True)
-        )
+                figures += [answered / SECONDS, used / answered * 1e6]
+            if number:  # the first round warms up
+                taken.append(figures)
+        rate, cpu, our_rate, our_cpu = (median(values) for values in zip(*taken, strict=True))
+        found[operation] = rate, cpu, our_rate, our_cpu
     return found
 
 

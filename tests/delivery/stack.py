@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.delivery import engine, images, service_image, stand_ins
+from tests.delivery import engine, fake_images, images, service_image
 from tests.live.environment import alone
 
 ARCHIVE = re.compile(r"# Of PostgreSQL's own archive.*?lists/\*\n", re.DOTALL)
@@ -79,8 +79,8 @@ class Stack:
 
     def release(self, version: str) -> None:
         """Give the engine the images of a version under the names that `make production IMAGE=` asks for."""
-        copied = f"COPY --from=others:latest {stand_ins.POSTGRES} {stand_ins.POSTGRES}\n"
-        linked = f"RUN ln -s {stand_ins.PROGRAMS}/pg_* /usr/local/bin/\n"
+        copied = f"COPY --from=others:latest {fake_images.POSTGRES} {fake_images.POSTGRES}\n"
+        linked = f"RUN ln -s {fake_images.PROGRAMS}/pg_* /usr/local/bin/\n"
         text, changed = ARCHIVE.subn(copied + linked, (self.root / "Dockerfile").read_text())
         assert changed == 1
         for stage, name in (("service", "my-service"), ("ops", "my-service-ops")):
@@ -104,12 +104,12 @@ class Stack:
 
     def bring_others(self) -> None:
         """Give the engine an image for each tag of others that the compose files name."""
-        self.load(stand_ins.others(), "others:latest")
+        self.load(fake_images.others(), "others:latest")
         for file in ("compose.production.yaml", "compose.yaml"):
             for service in yaml.safe_load((self.root / file).read_text())["services"].values():
                 name = service["image"].partition(":")[0]
-                if name in stand_ins.IMAGES:
-                    lines = f"FROM others:latest\n{stand_ins.IMAGES[name]}"
+                if name in fake_images.IMAGES:
+                    lines = f"FROM others:latest\n{fake_images.IMAGES[name]}"
                     self.docker_build(lines, service["image"], self.engine.programs)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.extensions.counterpart import Counterpart, serve
+from tests.extensions.fake_upstream import FakeUpstream, serve
 from tests.extensions.sliced import SLICES, sliced
 from tests.live.conftest import Make, Run
 from tests.live.service import BOUND, Rendered, Service
@@ -38,16 +38,16 @@ def service(rendered: Make) -> Rendered:
 
 
 @pytest.fixture
-def issuer(tmp_path: Path) -> Iterator[Counterpart]:
+def issuer(tmp_path: Path) -> Iterator[FakeUpstream]:
     """The issuer, in a process of its own."""
-    with serve(tmp_path / "issuer") as counterpart:
-        document = {"issuer": counterpart.url, "jwks_uri": f"{counterpart.url}/keys"}
-        counterpart.answer("/.well-known/openid-configuration", document)
-        yield counterpart
+    with serve(tmp_path / "issuer") as fake_upstream:
+        document = {"issuer": fake_upstream.url, "jwks_uri": f"{fake_upstream.url}/keys"}
+        fake_upstream.answer("/.well-known/openid-configuration", document)
+        yield fake_upstream
 
 
 @pytest.fixture
-def made(issuer: Counterpart, service: Rendered) -> dict[str, dict[str, Any]]:
+def made(issuer: FakeUpstream, service: Rendered) -> dict[str, dict[str, Any]]:
     """Its keys and tokens, by their names; it has published the first key."""
     command = [str(service.python), str(SLICES / "tokens.py"), issuer.url]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=BOUND).stdout
@@ -57,7 +57,7 @@ def made(issuer: Counterpart, service: Rendered) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def start(service: Rendered, run: Run, issuer: Counterpart) -> Callable[[], Service]:
+def start(service: Rendered, run: Run, issuer: FakeUpstream) -> Callable[[], Service]:
     """Starts a process that believes the issuer, and asks it for its keys once a second."""
     settings = {"JWT__ISSUER": issuer.url, "JWT__AUDIENCE": "api", "JWT__REFRESH_INTERVAL": "1"}
     return lambda: run(service, **settings)
@@ -102,7 +102,7 @@ def test_whatever_is_wrong_with_a_token_it_is_the_same_401_and_a_security_event(
 
 
 def test_keys_rotate_while_the_service_runs(
-    start: Callable[[], Service], issuer: Counterpart, made: dict[str, dict[str, Any]]
+    start: Callable[[], Service], issuer: FakeUpstream, made: dict[str, dict[str, Any]]
 ) -> None:
     process, keys, tokens = start(), made["keys"], made["tokens"]
     assert ask(process, tokens["first"]).status_code == 200
@@ -115,7 +115,7 @@ def test_keys_rotate_while_the_service_runs(
 
 
 def test_an_issuer_in_trouble_hurts_nobody_whose_key_is_known(
-    start: Callable[[], Service], issuer: Counterpart, made: dict[str, dict[str, Any]]
+    start: Callable[[], Service], issuer: FakeUpstream, made: dict[str, dict[str, Any]]
 ) -> None:
     process, tokens = start(), made["tokens"]
     right = {"keys": [made["keys"]["first"]]}
@@ -149,7 +149,7 @@ def wait_for(process: Service, text: str, times: int) -> None:
 
 
 def test_an_issuer_that_is_down_at_the_start_is_a_503_until_it_comes(
-    start: Callable[[], Service], issuer: Counterpart, made: dict[str, dict[str, Any]]
+    start: Callable[[], Service], issuer: FakeUpstream, made: dict[str, dict[str, Any]]
 ) -> None:
     issuer.kill()
     process, token = start(), made["tokens"]["first"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.extensions.counterpart import Counterpart
-from tests.extensions.counterpart import serve as serve_counterpart
+from tests.extensions.fake_upstream import FakeUpstream
+from tests.extensions.fake_upstream import serve as serve_upstream
 from tests.extensions.sliced import sliced
 from tests.extensions.valkey import Server, serve
 from tests.live.conftest import Make, Run
@@ -27,11 +27,11 @@ def service(rendered: Make) -> Rendered:
 
 
 @pytest.fixture
-def billing(tmp_path: Path) -> Iterator[Counterpart]:
+def billing(tmp_path: Path) -> Iterator[FakeUpstream]:
     """The other service, which is well."""
-    with serve_counterpart(tmp_path / "billing") as counterpart:
-        counterpart.answer("/invoices", ["one"])
-        yield counterpart
+    with serve_upstream(tmp_path / "billing") as fake_upstream:
+        fake_upstream.answer("/invoices", ["one"])
+        yield fake_upstream
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def storage(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def start(service: Rendered, run: Run, billing: Counterpart) -> Start:
+def start(service: Rendered, run: Run, billing: FakeUpstream) -> Start:
     """Starts a process that tries each call once, and three failures in a row make it leave the other one alone."""
     settings = {"SERVICES__BILLING__URL": billing.url, "ATTEMPTS": "1", "FAILURES": "3", "SUCCESSES": "1"}
     calm = {f"OUTBOUND__{name}": value for name, value in {**settings, "RECOVERY": "1", "TIMEOUT": "30"}.items()}
@@ -67,7 +67,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def probed_by(processes: list[Service], billing: Counterpart, calls: int = 50) -> Counter[str]:
+def probed_by(processes: list[Service], billing: FakeUpstream, calls: int = 50) -> Counter[str]:
     """Open the breaker, let its time pass, and send calls side by side; the one that gets through ends last."""
     billing.answer("/invoices", status=500)
     codes = [ask(processes[n % len(processes)]) for n in range(4)]
@@ -83,7 +83,7 @@ def probed_by(processes: list[Service], billing: Counterpart, calls: int = 50) -
         return Counter(each.result(timeout=BOUND) for each in tried)
 
 
-def test_of_50_parallel_calls_exactly_one_probes(start: Start, billing: Counterpart) -> None:
+def test_of_50_parallel_calls_exactly_one_probes(start: Start, billing: FakeUpstream) -> None:
     process = start()
     assert probed_by([process], billing) == {"ok": 1, "circuit_open": 49}
     assert ask(process) == "ok"
@@ -92,7 +92,7 @@ def test_of_50_parallel_calls_exactly_one_probes(start: Start, billing: Counterp
 
 
 def test_two_processes_on_one_storage_count_together_and_send_one_probe(
-    start: Start, billing: Counterpart, storage: Server
+    start: Start, billing: FakeUpstream, storage: Server
 ) -> None:
     settings = {"OUTBOUND__STORAGE_URL": storage.url, "OUTBOUND__STORAGE_TIMEOUT": "20"}
     processes = [start(**settings) for _ in range(2)]
@@ -122,7 +122,7 @@ def test_two_processes_on_one_storage_count_together_and_send_one_probe(
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 def test_without_the_storage_each_process_has_its_own_and_no_call_suffers(
-    start: Start, billing: Counterpart, storage: Server, how: str
+    start: Start, billing: FakeUpstream, storage: Server, how: str
 ) -> None:
     process = start(OUTBOUND__STORAGE_URL=storage.url, OUTBOUND__RECOVERY="600")
     assert ask(process) == "ok"
@@ -141,7 +141,7 @@ def test_without_the_storage_each_process_has_its_own_and_no_call_suffers(
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 def test_another_service_that_is_gone_or_stands_still_is_left_alone_until_it_is_back(
-    start: Start, billing: Counterpart, how: str
+    start: Start, billing: FakeUpstream, how: str
 ) -> None:
     process = start(OUTBOUND__TIMEOUT="1", OUTBOUND__RECOVERY="2")
     assert ask(process) == "ok"

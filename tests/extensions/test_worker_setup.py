@@ -6,7 +6,7 @@ import pytest
 from copier.errors import UserMessageError
 
 from tests.docs.markdown import blocks, write
-from tests.extensions.household import SERVERS
+from tests.extensions.worker_service import SERVERS
 from tests.live.conftest import Make
 from tests.render import render
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import made_once
 from tests.live.conftest import new_database, postgres_server
 from tests.releases import with_history
-from tests.update.later import NOW, with_later_versions
+from tests.update.next_release import NOW, with_later_versions
 from tests.update.services import duplicate, generate
 
 Made = Callable[..., Path]

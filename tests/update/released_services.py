@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.docs.markdown import blocks, write
 from tests.live.environment import DEFAULT, clean, interpreter
-from tests.update.later import change
+from tests.update.next_release import change
 from tests.update.services import commit
 
 PAGES = ["docs/extending.md", "docs/options.md"]

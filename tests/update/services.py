@@ -15,7 +15,7 @@ from plumbum import local
 
 from tests.matrix.test_ownership import YOURS
 from tests.releases import git
-from tests.update.later import LATER
+from tests.update.next_release import LATER
 
 ANSWERS = ".copier-answers.yml"
 File = tuple[bytes, bool]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.releases import git
 from tests.update.conftest import Made
-from tests.update.later import FIRST, LATER, change
+from tests.update.next_release import FIRST, LATER, change
 from tests.update.services import commit, conflicts, copier, update
 
 MINE = "# My own words."

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.update.conftest import Made
-from tests.update.later import LATER, NOW
-from tests.update.owner import DELETED, leaves
+from tests.update.next_release import LATER, NOW
+from tests.update.owner_edits import DELETED, leaves
 from tests.update.services import commit, conflicts, duplicate, update
 
 pytestmark = pytest.mark.xdist_group("deletions")

@@ -12,7 +12,7 @@ from copier import VcsRef, run_update
 
 from tests.releases import git
 from tests.update.conftest import Made
-from tests.update.later import LOSING, LOSSY, NOW, change
+from tests.update.next_release import LOSING, LOSSY, NOW, change
 from tests.update.services import commit, conflicts, copier_process, update
 
 MINE = "mine: 1"

@@ -9,7 +9,7 @@ import yaml
 from tests.matrix.combinations import LISTS, Answers, every, label, possible
 from tests.releases import REPOSITORY, releases
 from tests.update.conftest import Made
-from tests.update.later import LATER, NOW
+from tests.update.next_release import LATER, NOW
 from tests.update.services import (
     commit,
     conflicts,

@@ -8,7 +8,7 @@ from copier import VcsRef
 from tests.delivery.cluster import invalid, objects
 from tests.delivery.manifests import wrong
 from tests.update.conftest import Made
-from tests.update.later import LATER
+from tests.update.next_release import LATER
 from tests.update.services import commit, conflicts, files, update
 
 

@@ -8,8 +8,8 @@ import pytest
 from copier import VcsRef
 
 from tests.update.conftest import Made
-from tests.update.later import FIRST, LATER, NOW
-from tests.update.owner import ADDED, BELOW, MINE, keeps
+from tests.update.next_release import FIRST, LATER, NOW
+from tests.update.owner_edits import ADDED, BELOW, MINE, keeps
 from tests.update.services import commit, conflicts, duplicate, files, update
 
 UPDATES: dict[str, Callable[[Path], Path]] = {

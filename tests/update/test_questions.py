@@ -5,7 +5,7 @@ from copier.errors import UserMessageError
 
 from tests.releases import git
 from tests.update.conftest import Made
-from tests.update.later import LATER, NOW, RENAMED, TIGHTENED, UNKNOWN
+from tests.update.next_release import LATER, NOW, RENAMED, TIGHTENED, UNKNOWN
 from tests.update.services import commit, conflicts, copier, different, files, recorded, the_templates, update
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.releases import git
 from tests.update.conftest import Made
-from tests.update.later import CARELESS, LATER, NOW, TIGHTENED, change
+from tests.update.next_release import CARELESS, LATER, NOW, TIGHTENED, change
 from tests.update.services import commit, copier, copier_process, different, files
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

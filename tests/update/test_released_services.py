@@ -10,7 +10,7 @@ import pytest
 from tests.releases import releases
 from tests.tree import CHOICES
 from tests.update.conftest import Made
-from tests.update.later import NOW, change
+from tests.update.next_release import NOW, change
 from tests.update.released_services import Names, imported, migrate, modules, offered, run, told, work
 from tests.update.services import commit, conflicts, different, duplicate, the_owners, update
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.releases import REPOSITORY, git, releases
 from tests.update.conftest import Made
-from tests.update.later import NOW
+from tests.update.next_release import NOW
 from tests.update.services import commit, the_templates, update
 
 NEWEST = list(releases())[-1]

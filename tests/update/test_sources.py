@@ -10,7 +10,7 @@ import pytest
 
 from tests.releases import git, release
 from tests.update.conftest import Made
-from tests.update.later import LATER, NOW, later
+from tests.update.next_release import LATER, NOW, later
 from tests.update.services import (
     commit,
     conflicts,

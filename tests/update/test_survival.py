@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.update.conftest import Made
-from tests.update.later import LATER, NOW
+from tests.update.next_release import LATER, NOW
 from tests.update.services import commit, duplicate, files, update
 
 Edit = Callable[[Path, str], None]

@@ -9,7 +9,7 @@ from copier import VcsRef
 from tests.matrix.combinations import LISTS, Answers, possible, values
 from tests.tree import ASKED, CHOICES, MANIFESTS
 from tests.update.conftest import Made
-from tests.update.later import LATER, NOW
+from tests.update.next_release import LATER, NOW
 from tests.update.services import (
     commit,
     conflicts,

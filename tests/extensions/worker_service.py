@@ -51,7 +51,7 @@ class Worker:
         self.process.wait(timeout=BOUND)
 
 
-class Household:
+class WorkerService:
     """A service, its workers, where their jobs wait, and what they have noted."""
 
     def __init__(self, rendered: Rendered, server: Server, directory: Path, run: Run) -> None:

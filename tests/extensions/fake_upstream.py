@@ -1,6 +1,6 @@
 """Another service, in a process of its own: it answers as a test has it, and can be frozen, killed and started again.
 
-`python counterpart.py PORT FOLDER`, where the folder has the answers, and gets what was asked for.
+`python fake_upstream.py PORT FOLDER`, where the folder has the answers, and gets what was asked for.
 """
 
 import json
@@ -21,7 +21,7 @@ BOUND = 40.0
 """Seconds until it has to answer, on a busy machine too."""
 
 
-class Counterpart:
+class FakeUpstream:
     """The process, as the tests see it."""
 
     def __init__(self, folder: Path) -> None:
@@ -75,13 +75,13 @@ class Counterpart:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[Counterpart]:
-    """A counterpart, gone at the end."""
-    counterpart = Counterpart(folder)
+def serve(folder: Path) -> Iterator[FakeUpstream]:
+    """Serve a fake upstream until the block ends."""
+    fake_upstream = FakeUpstream(folder)
     try:
-        yield counterpart
+        yield fake_upstream
     finally:
-        counterpart.kill()
+        fake_upstream.kill()
 
 
 class Handler(BaseHTTPRequestHandler):

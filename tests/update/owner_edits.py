@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.update.later import change
+from tests.update.next_release import change
 
 BELOW = "stand below this line"
 MINE: dict[str, str] = {
