@@ -39,7 +39,7 @@ def measure(directory: Path) -> dict[str, float]:
     enter(request)
     business = BusinessEvent("order_shipped", "17", before={"status": "placed"}, after={"status": "shipped"})
     taken: list[Record] = []
-    found = {"an event that nobody records": cost(lambda: emit(business), EVENTS)}
+    found = {"an event that is not recorded": cost(lambda: emit(business), EVENTS)}
     for name, event in (("a business event", business), ("a security event", SecurityEvent("refused", "bob", "key"))):
         with listening(type(event), lambda event: taken.append(record_of(event))):
             found[name] = cost(lambda event=event: emit(event), EVENTS)  # type: ignore[misc]

@@ -42,7 +42,7 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
 def new_database() -> Iterator[NewDatabase]:
     """Opens a migrated database, which is gone at the end: `with new_database() as url`.
 
-    Not in a folder of pytest's: where root runs the tests a server runs as somebody else, whom every further run of
+    Not in a folder of pytest's: where root runs the tests a server runs as another user, whom every further run of
     pytest on the machine would shut out of there.
     """
     with TemporaryDirectory(prefix="databases-") as directory, databases(Path(directory)) as new:
