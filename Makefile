@@ -6,10 +6,10 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv/bin/uv
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help new check test test-service test-all bench fix manifests render
+.PHONY: help new check test test-all bench fix manifests render
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 new: $(UV) ## Generate a service beside this folder: make new [DEST=path] [ARGS="--defaults --data database=postgres"]
 	@$(UV) run --quiet --frozen --no-dev --inexact groundwork new $(if $(DEST),"$(DEST)",--beside) $(ARGS)
@@ -20,11 +20,8 @@ check: $(UV) ## Lint and type-check the template, in seconds
 	$(UV) run mypy
 	$(UV) run pytest -q tests/lint
 
-test: check ## Run everything that a change must pass
-	$(UV) run pytest -n 2 --dist loadgroup -m "not full" --durations 20
-
-test-service: $(UV) ## Run the in-depth tests in services, or those of one option: make test-service ONLY=redis
-	$(UV) run pytest -m "not full" tests/service $(if $(ONLY),-k "$(ONLY)")
+test: check ## Run everything that a change must pass, or some layers: make test LAYERS="service live" [ARGS="-k redis"]
+	$(UV) run pytest -n 2 --dist loadgroup -m "not full" --durations 20 $(LAYERS:%=tests/%) $(ARGS)
 
 test-all: $(UV) ## Run the full matrix too
 	$(UV) run pytest -n 2 --dist loadgroup

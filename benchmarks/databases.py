@@ -53,11 +53,12 @@ async def _client(port: int, operation: str, until: float) -> int:
     while time.monotonic() < until:
         writer.write(_request(operation))
         head = await reader.readuntil(b"\r\n\r\n")
-        if head.split(maxsplit=2)[1] not in {b"200", b"201"}:
-            raise RuntimeError(head.decode())
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         await reader.readexactly(int(length.partition(b":")[2]))
-        done += 1
+        done += head.split(maxsplit=2)[1] in {
+            b"200",
+            b"201",
+        }  # "database is locked" of the naive service does not count
     writer.close()
     return done
 

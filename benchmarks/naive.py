@@ -8,12 +8,16 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ForeignKey, String, UniqueConstraint, select, text
+from sqlalchemy import DateTime, ForeignKey, String, UniqueConstraint, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 
 engine = create_async_engine(os.environ["DATABASE__URL"])
 sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Base(DeclarativeBase):
@@ -28,7 +32,10 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     reference: Mapped[str] = mapped_column(String(200), unique=True)
     status: Mapped[str] = mapped_column(String(20), default="placed", index=True)
-    created_at: Mapped[str] = mapped_column(String(40), default=lambda: datetime.now(UTC).isoformat(), index=True)
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now, index=True)
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now, onupdate=_now)
+    version: Mapped[int] = mapped_column(default=1)
     lines: Mapped[list["OrderLine"]] = relationship(cascade="all, delete-orphan")
 
 
@@ -70,12 +77,22 @@ class OrderSummary(BaseModel):
     id: int
     reference: str
     status: str
-    created_at: str
+    replaces_id: int | None
+    created_at: datetime
+    version: int
+
+
+class OrderPage(BaseModel):
+    """A page of orders."""
+
+    items: list[OrderSummary]
+    total: int
 
 
 class OrderOutput(OrderSummary):
     """An order with its lines."""
 
+    updated_at: datetime
     lines: list[Line]
 
 
@@ -102,10 +119,11 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.get("/api/v1/orders")
-async def list_orders(session: SessionDep, size: int = 20) -> list[OrderSummary]:
-    """Return the newest orders."""
+async def list_orders(session: SessionDep, size: int = 20) -> OrderPage:
+    """Return the newest orders, and how many there are."""
+    total = await session.scalar(select(func.count()).select_from(Order)) or 0
     found = await session.scalars(select(Order).order_by(Order.created_at.desc()).limit(size))
-    return [OrderSummary.model_validate(order) for order in found]
+    return OrderPage(items=[OrderSummary.model_validate(order) for order in found], total=total)
 
 
 @app.get("/api/v1/orders/{order_id}")

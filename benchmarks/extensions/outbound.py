@@ -1,6 +1,7 @@
 """What the guard costs a call, in process, over httpx2 alone and over a bare function.
 
 `python -m benchmarks.extensions.outbound SERVICE`, with the Python of that rendered service; prints microseconds.
+`python -m tests.service.overlay SERVICE` comes first: it brings the storage's server.
 """
 
 import asyncio
@@ -18,16 +19,18 @@ from benchmarks.extensions import in_process
 CALLS = 1000
 ROUNDS = 15
 
+sys.path.append(str(Path(__file__).parents[2] / "extensions" / "outbound" / "tests"))  # its server
+
 
 async def measure(directory: Path) -> dict[str, float]:
     """What a call of the client takes beyond one of httpx2, and a decorated function beyond itself."""
     import httpx2
+    from servers import Server
 
     from app.extensions.outbound import Client, OutboundSettings, resilient
     from app.extensions.outbound.breaker import Storage
     from app.extensions.outbound.guard import Guard
     from app.extensions.outbound.settings import Policy
-    from tests.extensions.outbound.servers import Server
 
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 

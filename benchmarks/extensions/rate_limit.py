@@ -1,6 +1,7 @@
 """What the limit costs a request, in process: CPU of its middleware around nothing, in memory and with a storage.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
+`python -m tests.service.overlay SERVICE` comes first: it brings the storage's server.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from time import process_time
 from typing import Any
 
 ROUNDS = 9
+sys.path.append(str(Path(__file__).parents[2] / "extensions" / "rate_limit" / "tests"))  # its server
 HEADERS = [(b"host", b"service"), (b"user-agent", b"wrk"), (b"accept", b"*/*")]
 
 
@@ -41,10 +43,11 @@ async def cost(app: Callable[..., Awaitable[None]], headers: list[tuple[bytes, b
 
 async def measure(directory: Path) -> dict[str, float]:
     """What is added to a request."""
+    from servers import Server
+
     from app.extensions.rate_limit.middleware import RateLimit
     from app.extensions.rate_limit.settings import RateLimitSettings
     from app.extensions.rate_limit.windows import SharedCounters
-    from tests.extensions.rate_limit.servers import Server
 
     server = Server(directory)
     settings = RateLimitSettings(per_minute=10**9, per_hour=10**9, storage_url=server.url)

@@ -1,1 +1,1 @@
-"""What only development needs: nothing in here is deployed."""
+"""Tools for development. Nothing in here is deployed."""

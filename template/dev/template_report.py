@@ -1,4 +1,4 @@
-"""What an update of the template did to this service, as its owner has to know it."""
+"""The report of a template update for the owner of the service."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Version = tuple[int, ...]
 
 @dataclass(kw_only=True)
 class Update:
-    """What an update did."""
+    """The result of an update."""
 
     old: str
     new: str
@@ -20,7 +20,7 @@ class Update:
 
     @property
     def unsettled(self) -> int:
-        """How many things a person has to settle."""
+        """Return how many things a person has to settle."""
         return len(self.conflicts) + len(self.lost) + bool(self.stale)
 
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""Where the template of this service is, and what it has released."""
+"""The template of this service: its address and its releases."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git prints."""
+    """Return the output of git."""
     done = run(folder, "git", *arguments)
     if done.returncode:
         raise Stopped(CANNOT_START, f"git {arguments[0]}: {said(done)}")
@@ -69,7 +69,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def recorded(folder: Path, name: str) -> str:
-    """What the answers file says of the template."""
+    """Return a value of the answers file."""
     path = folder / ANSWERS
     found = re.search(rf"^{name}: (.+)$", path.read_text(encoding="utf-8") if path.exists() else "", re.MULTILINE)
     if not found:
@@ -78,7 +78,7 @@ def recorded(folder: Path, name: str) -> str:
 
 
 def address(folder: Path) -> str:
-    """Where git finds the template."""
+    """Return the address of the template for git."""
     source = recorded(folder, "_src_path")
     for short, long in SHORT.items():
         source = long + source.removeprefix(short) if source.startswith(short) else source

@@ -25,7 +25,7 @@ def copier(folder: Path, *arguments: str) -> None:
 
 
 def made_before(folder: Path, branch: str) -> bool:
-    """Whether the branch is there, here or where this repository is pushed to."""
+    """Return whether the branch exists, here or in the remote."""
     if run(folder, "git", "rev-parse", "--quiet", "--verify", f"refs/heads/{branch}").returncode == 0:
         return True
     if "origin" not in git(folder, "remote").split():
@@ -79,7 +79,7 @@ def edited(tree: Path, paths: list[str], old: str, answers: str) -> list[str]:
 
 
 def as_rendered(tree: Path, path: str, rendered: Path) -> bool:
-    """Whether the last commit has the file as it was rendered."""
+    """Return whether the last commit has the file as it was rendered."""
     if not rendered.is_file():
         return False
     return git(tree, "hash-object", f"--path={path}", str(rendered)) == git(tree, "rev-parse", f"HEAD:{path}")

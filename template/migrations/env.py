@@ -1,4 +1,4 @@
-"""Alembic's entry: the tables of every slice, compared with the database that the settings name."""
+"""The entry point of Alembic: it compares the tables of every slice with the database of the settings."""
 
 import asyncio
 import sys
@@ -27,7 +27,7 @@ from migrations import backend, losses
 
 
 def render(kind: str, item: object, _: object) -> str | Literal[False]:
-    """Write a type of ours as the plain type below it: a revision must not change when our type does."""
+    """Write a type of the service as the plain type below it: a revision must not change when that type does."""
     if kind != "type" or not isinstance(item, TypeDecorator) or type(item).__module__.startswith("sqlalchemy."):
         return False  # SQLAlchemy's own, such as Interval, is written as it is
     return f"sa.{item.impl_instance!r}"
@@ -52,7 +52,7 @@ def migrate(connection: Connection) -> None:
         autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         process_revision_directives=losses.name_losses,
         include_object=partial(is_made, dialect=connection.dialect),
-        # Tables of others (a job queue's, a backup tool's) are not ours to drop.
+        # The tables of others (a job queue, a backup tool) are never dropped.
         include_name=lambda name, kind, _: kind != "table" or name in tables,
         **backend.CONFIGURATION,
     )

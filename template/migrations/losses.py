@@ -1,4 +1,4 @@
-"""What a revision loses: named when it is written, and refused when it is applied, unless the revision says so."""
+"""Data loss: named when a revision is written, and refused when it is applied, unless the revision allows it."""
 
 import logging
 import os
@@ -32,16 +32,16 @@ class CarefulImpl(DefaultImpl):
 
     @property
     def live(self) -> Connection | None:
-        """The connection, unless the statements are only written down (`--sql`)."""
+        """Return the connection, or nothing if the statements are only printed (`--sql`)."""
         return None if self.as_sql else self.connection
 
     @property
     def autocommits(self) -> bool:
-        """Whether each statement is committed at once: in an autocommit block."""
+        """Return whether each statement is committed at once, in an autocommit block."""
         return self.live is not None and self.live.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
     def lose(self, what: str) -> None:
-        """Note a loss, which `check_revision` judges before it is committed.
+        """Note a loss. `check_revision` decides before it is committed.
 
         Raises:
             ConfigurationInvalid: each statement is committed at once.
@@ -52,7 +52,7 @@ class CarefulImpl(DefaultImpl):
             self.before_commit(self.live)
 
     def before_commit(self, _: Connection) -> None:
-        """Refuse to commit a loss that was not judged: one at the beginning of an autocommit block, or inside it.
+        """Refuse to commit a loss that was not decided on: before an autocommit block, or in it.
 
         Raises:
             ConfigurationInvalid: there is one.
@@ -64,7 +64,7 @@ class CarefulImpl(DefaultImpl):
             )
 
     def after_rollback(self, _: Connection) -> None:
-        """Forget what did not happen."""
+        """Forget the losses, which did not happen."""
         self.losses = []
 
     def drop_table(self, table: Table, **options: Any) -> None:
@@ -183,6 +183,6 @@ def _bytes(kind: TypeEngine[Any]) -> int:
 
 
 def _digits(kind: sa.Numeric[Any]) -> tuple[int, int]:
-    """Before and after the point."""
+    """Return the digits before and after the point."""
     after = kind.scale or 0
     return (kind.precision or 0) - after, after

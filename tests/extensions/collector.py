@@ -1,4 +1,4 @@
-"""A collector as a process, to be frozen and killed: the sink that a service with tracing ships for its own tests."""
+"""A collector as a process, to be frozen and killed: the sink of the tests of tracing."""
 
 import json
 import signal
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.live.service import BOUND, Rendered
+from tests.manifests import EXTENSIONS
 
 PROGRAM = """
 import json, sys, time
-from tests.extensions.tracing.sink import sinking
+from sink import sinking
 
 with sinking() as sink:
     sink.status = int(sys.argv[1])
@@ -25,17 +26,18 @@ with sinking() as sink:
             told += 1
         time.sleep(0.02)
 """
+SINK = EXTENSIONS / "tracing" / "tests"
 Span = dict[str, Any]
 
 
 class Collector:
-    """One process. `service` is where the sink and what it imports come from."""
+    """One process. `service` has the Python with what the sink imports."""
 
     def __init__(self, service: Rendered, output: Path, status: int) -> None:
         self.output = output
         with output.open("w") as stream:
             self.process = subprocess.Popen(
-                [service.python, "-c", PROGRAM, str(status)], cwd=service.root, env=service.environment(), stdout=stream
+                [service.python, "-c", PROGRAM, str(status)], cwd=SINK, env=service.environment(), stdout=stream
             )
         self.endpoint: str = self.until(self.lines)[0]
 

@@ -1,4 +1,4 @@
-"""The sinks that extensions ship with their own tests, for tests of a generated service."""
+"""The sinks of the extensions' own tests, for tests of a generated service."""
 
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path

@@ -118,7 +118,7 @@ def found(name: str) -> list[str]:
     text = text_of(name)
     used = prose(f"{name}\n{text}")
     if name.endswith(".py"):
-        used += names(text)
+        used += names((REPOSITORY / name).read_text(encoding="utf-8"))
     elif name == "copier.yml" or name.endswith(".jinja"):
         used += macros(text)
     return used

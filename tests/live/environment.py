@@ -28,9 +28,16 @@ def uv() -> str:
 
 
 def clean() -> dict[str, str]:
-    """The environment of this process without what belongs to it alone: settings, and the virtual environment."""
+    """Return the environment of this process without what is its own, and with a cache that all runs of mypy share.
+
+    Its own are its settings and its virtual environment. The cache is one per worker of pytest-xdist: mypy
+    reads the types of a library once for all services, wherever their virtual environments are.
+    """
     own = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
-    return {name: value for name, value in os.environ.items() if name not in own and "__" not in name.strip("_")}
+    own |= {"PYTHONDONTWRITEBYTECODE"}  # some images set it, and each process would compile all that it imports
+    kept = {name: value for name, value in os.environ.items() if name not in own and "__" not in name.strip("_")}
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    return {"MYPY_CACHE_DIR": str(Path(sys.prefix, "services", f"mypy-{worker}")), **kept}
 
 
 @contextmanager

@@ -43,11 +43,6 @@ class Rendered:
         self.python = python
         self.database = database
 
-    @property
-    def mypy_cache(self) -> Path:
-        """The folder of mypy's results, of which those for the libraries serve every service."""
-        return self.python.parents[1] / f"mypy-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
-
     def environment(self, settings: Mapping[str, str] | None = None) -> dict[str, str]:
         """The variables of one process: production, a place without secrets, and what the test asks for."""
         given = {"SERVICE__ENVIRONMENT": "production", "SECRETS_DIR": "/nonexistent"}
@@ -78,7 +73,6 @@ class Rendered:
         """Run one of the service's own targets in the shared environment."""
         place = str(self.python.parents[1])
         environment = clean() | {"UV_PROJECT_ENVIRONMENT": place, "UV_NO_SYNC": "1", "VIRTUAL_ENV": place}
-        environment["MYPY_CACHE_DIR"] = str(self.mypy_cache)
         done = subprocess.run(
             ["make", target],
             cwd=self.root,

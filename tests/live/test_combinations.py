@@ -14,15 +14,23 @@ from tests.live import postgres
 from tests.live.conftest import Make, Run, sql
 from tests.live.environment import DEFAULT, OLDEST, clean
 from tests.live.service import ORDERS, Service, order
-from tests.matrix.combinations import extremes, label, presets
+from tests.matrix.combinations import extremes, label, possible, presets
+from tests.tree import CHOICES
 
 PROBLEM = "application/problem+json"
 
 
 def rows() -> list[Any]:
-    """Every combination on the usual Python, and the smallest and the largest on the oldest one."""
+    """Every combination on the usual Python, and the smallest and the largest on the oldest one.
+
+    An extension alone is booted on the first database that it works with; on the other one it is among all others.
+    """
     served = [row for row in extremes() if row["extensions"] or not row["delivery"]]  # what delivers does not serve
-    found = [pytest.param(row, DEFAULT, id=f"{label(row)}-{DEFAULT}") for row in [*presets(), *served]]
+    found = []
+    for row in [*presets(), *served]:
+        first = next(name for name in CHOICES["database"] if possible({**row, "database": name}))
+        again = len(row.get("extensions", [])) == 1 and row["database"] != first
+        found.append(pytest.param(row, DEFAULT, id=f"{label(row)}-{DEFAULT}", marks=[pytest.mark.full] * again))
     for row in ({"preset": "minimal", "database": "sqlite"}, {"preset": "production", "database": "postgres"}):
         found.append(pytest.param(row, OLDEST, id=f"{label(row)}-{OLDEST}"))
     return found

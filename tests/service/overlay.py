@@ -1,8 +1,14 @@
-"""Lays the template's in-depth tests over a rendered service, where they run with its code and its libraries."""
+"""Lays the template's in-depth tests over a rendered service: `python -m tests.service.overlay SERVICE`.
+
+There they run with the code and the libraries of the service.
+"""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.manifests import EXTENSIONS, REPOSITORY
 from tests.tree import CHOICES, parts
@@ -41,11 +47,15 @@ def laid_over(answers: dict[str, Any]) -> dict[str, Path]:
     return found
 
 
-def lay_over(root: Path, answers: dict[str, Any]) -> None:
-    """Copy the tests of a service into it. Each folder is a package: two may have files of one name."""
-    for name, path in laid_over(answers).items():
+def lay_over(root: Path) -> None:
+    """Copy the tests of a rendered service into it. Each folder is a package: two may have files of one name."""
+    for name, path in laid_over(yaml.safe_load((root / ".copier-answers.yml").read_text())).items():
         target = root / name
         assert name.endswith("/__init__.py") or not target.exists(), f"a service ships {name} itself"
         target.parent.mkdir(parents=True, exist_ok=True)
         (target.parent / "__init__.py").touch()
         shutil.copy(path, target)
+
+
+if __name__ == "__main__":
+    lay_over(Path(sys.argv[1]))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.live.conftest import Make
 from tests.live.environment import DEFAULT, OLDEST, clean
@@ -65,7 +64,7 @@ ROWS = [pytest.param(row, id=row.name) for row in rows()]
 
 def laid(service: Rendered) -> Rendered:
     """Return a service with its tests laid over it."""
-    lay_over(service.root, yaml.safe_load((service.root / ".copier-answers.yml").read_text()))
+    lay_over(service.root)
     return service
 
 
@@ -107,7 +106,7 @@ def test_the_code_and_its_tests_are_typed(database: str, response_format: str, p
     answers = everything(database, response_format=response_format)
     service = rendered(python=python, migrated=False, copy=True, url="", **answers)
     service.make("check")
-    execute(laid(service), "mypy", f"--cache-dir={service.mypy_cache}")
+    execute(laid(service), "mypy")
 
 
 def test_every_test_file_runs_on_each_database_and_format_that_it_is_for() -> None:

@@ -165,8 +165,9 @@ async def test_an_answer_that_is_too_large_is_not_kept_and_nothing_is_done_again
 
 
 async def test_an_endpoint_without_async(client: httpx2.AsyncClient) -> None:
-    for key in ("key-1", "key-1", None):
-        assert content(await post(client, key, "/sync")) == "paint"
+    answers = [await post(client, key, "/sync") for key in ("key-1", "key-1", None)]
+    assert [content(answer) for answer in answers] == ["paint"] * 3
+    assert ["idempotency-replayed" in answer.headers for answer in answers] == [False, True, False]
 
 
 async def test_a_route_of_fastapis_own_router(client: httpx2.AsyncClient) -> None:

@@ -154,7 +154,7 @@ async def test_a_job_takes_the_ids_and_the_principal_of_its_request_along(
     assert ids == {"correlation_id": "order-0000007", "trace_id": trace}
 
 
-@pytest.mark.skipif(backend.CONFIGURATION.get("render_as_batch"), reason="jobs cannot wait in this database")
+@pytest.mark.skipif(bool(backend.CONFIGURATION.get("render_as_batch")), reason="jobs cannot wait in this database")
 async def test_workers_that_start_at_once_on_an_empty_database_all_find_their_tables(
     configured: Callable[..., Settings],
 ) -> None:

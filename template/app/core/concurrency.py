@@ -28,7 +28,7 @@ def etag(version: int) -> str:
 async def _expected_version(
     if_match: Annotated[str | None, Header(description="The ETag of what is changed.")] = None,
 ) -> int:
-    """Return the version that `If-Match` names. A weak ETag counts: compression makes one of ours."""
+    """Return the version that `If-Match` names. A weak ETag counts: compression makes one."""
     if if_match is None:
         raise PreconditionRequired
     match = _ETAG.fullmatch(if_match.strip())

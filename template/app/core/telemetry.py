@@ -103,7 +103,7 @@ def emit(event: tuple[Any, ...]) -> None:
 
 
 def anyone_listens_to(event: type[EventT]) -> bool:
-    """Whether an event needs making at all: for the hot paths."""
+    """Return whether an event has a listener, so that hot paths make none without."""
     return event in _listeners
 
 

@@ -1,4 +1,4 @@
-"""One database for the tests of extensions, as for those of the core: a folder whose tests keep rows has its own."""
+"""One database for the tests of the extensions, as for those of the core. Where tests keep rows, each has its own."""
 
 from tests.core.conftest import database_url, shared_database_url
 

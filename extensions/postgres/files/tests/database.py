@@ -21,7 +21,7 @@ def databases(directory: Path) -> Iterator[Callable[[], AbstractContextManager[s
         server = given or stack.enter_context(postgres.serve(directory / "postgres"))
         path, _, query = server.partition("?")
         base = path.rpartition("/")[0]
-        cheaply = "" if given else " STRATEGY file_copy"  # PostgreSQL 15 and newer; a checkpoint costs nothing on ours
+        cheaply = "" if given else " STRATEGY file_copy"  # PostgreSQL 15 and newer; a checkpoint costs nothing here
 
         def url(name: str) -> str:
             return f"{base}/{name}?{query}" if query else f"{base}/{name}"

@@ -42,7 +42,7 @@ _ALTERED = """
         )
     )
 """
-"""Whether a value was not kept by a column. `+` compares without a conversion."""
+"""A query that is true if a column did not keep a value. `+` compares without a conversion."""
 
 
 class CarefulSQLite(losses.CarefulImpl, SQLiteImpl):

@@ -78,6 +78,7 @@ class Problem(response_format.Failure):
 class InternalError(ServiceError):
     """Unexpected error; the log has its `correlation_id`."""
 
+    code = "internal_error"
     status = 500
     message = "something went wrong here: the log has it under this correlation id"
 

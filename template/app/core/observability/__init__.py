@@ -1,1 +1,1 @@
-"""What operators see: logs, the access log, redaction, and who counts as an operator."""
+"""The logs, their redaction, and the access of operators."""

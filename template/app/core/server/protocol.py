@@ -51,11 +51,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, piece by piece."""
+        if len(data) <= PIECE:
+            self._parse(data)
+            return
         for start in range(0, len(data), PIECE):
-            if not self._refused and not self.transport.is_closing():
-                self._parse(data[start : start + PIECE])
+            self._parse(data[start : start + PIECE])
 
     def _parse(self, piece: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
         self._counted += len(piece)
         super().data_received(piece)
         if self._counted > MOST_HEADER_BYTES:

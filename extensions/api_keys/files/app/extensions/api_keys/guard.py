@@ -20,12 +20,14 @@ HEADER = "X-API-Key"
 class ApiKeyInvalid(AuthenticationFailed):
     """The key is missing or invalid."""
 
+    code = "api_key_invalid"
     message = f"send a valid key as {HEADER}"
 
 
 class ApiKeyInsufficient(PermissionDenied):
     """The key lacks the scope."""
 
+    code = "api_key_insufficient"
     message = "this key lacks a scope"
 
 

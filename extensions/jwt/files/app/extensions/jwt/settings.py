@@ -107,6 +107,7 @@ def _scopes(value: object) -> frozenset[str]:
 class TokenMissing(AuthenticationFailed):
     """The request has no bearer token."""
 
+    code = "token_missing"
     message = "send a bearer token in the Authorization header"
 
     def __init__(self) -> None:
@@ -116,6 +117,7 @@ class TokenMissing(AuthenticationFailed):
 class TokenInvalid(AuthenticationFailed):
     """The token is expired, forged, or for another audience."""
 
+    code = "token_invalid"
     message = "the bearer token is not valid"
 
     def __init__(self) -> None:
@@ -125,6 +127,7 @@ class TokenInvalid(AuthenticationFailed):
 class ScopeInsufficient(PermissionDenied):
     """The token lacks the scope."""
 
+    code = "scope_insufficient"
     message = "this token lacks a scope"
 
     def __init__(self, scopes: Sequence[str]) -> None:
@@ -136,6 +139,7 @@ class ScopeInsufficient(PermissionDenied):
 class KeysUnavailable(ServiceUnavailable):
     """The issuer's keys are not available yet."""
 
+    code = "keys_unavailable"
     message = "tokens cannot be checked right now, try again"
 
 

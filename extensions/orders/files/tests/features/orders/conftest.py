@@ -1,4 +1,4 @@
-"""What the tests of orders start from."""
+"""The fixtures of the tests of orders."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

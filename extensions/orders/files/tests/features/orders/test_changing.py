@@ -37,7 +37,7 @@ async def test_what_cannot_be_changed_is_refused(client: httpx2.AsyncClient, ord
 
 
 @pytest.mark.parametrize(("headers", "status"), [({}, 428), ({"If-Match": '"7"'}, 412)])
-async def test_nobody_overwrites_what_they_have_not_read(
+async def test_no_one_overwrites_what_they_have_not_read(
     client: httpx2.AsyncClient, order: dict[str, Any], headers: dict[str, str], status: int
 ) -> None:
     path = f"{PATH}/{order['id']}"

@@ -27,7 +27,7 @@ async def orders(place: Place) -> None:
         ({"size": 2, "page": 9}, []),
     ],
 )
-async def test_orders_are_narrowed_sorted_and_paged(
+async def test_orders_are_filtered_sorted_and_paged(
     client: httpx2.AsyncClient, params: dict[str, str], references: list[str]
 ) -> None:
     found = content(await client.get(PATH, params=params))

@@ -65,7 +65,7 @@ class Client:
         Args:
             method: GET, HEAD, OPTIONS, TRACE, PUT and DELETE are tried again if they fail.
             url: a path below the service's address, or a whole address.
-            repeatable: true if another method may be sent again, such as a POST with an idempotency key.
+            repeatable: true if another method may be sent again, such as a POST that the other side stores once.
             headers: are sent with those of the correlation and trace ids.
             rest: params, json, content and the other parameters of httpx2.
 

@@ -78,6 +78,8 @@ class OutboundSettings(Limits, Group):
 class CallFailed(ExternalServiceFailed):
     """A called service failed, or took too long."""
 
+    code = "call_failed"
+
     def __init__(self, service: str, reason: str, *, retry_after: float | None = None) -> None:
         super().__init__(headers={"Retry-After": str(max(1, round(retry_after)))} if retry_after is not None else {})
         self.service = service
@@ -88,9 +90,13 @@ class CallFailed(ExternalServiceFailed):
 class CircuitOpen(CallFailed):
     """A called service failed repeatedly, so no calls are sent."""
 
+    code = "circuit_open"
+
 
 class CallsExhausted(CallFailed):
     """Too many parallel calls to one service."""
+
+    code = "calls_exhausted"
 
 
 class CallFinished(NamedTuple):

@@ -22,12 +22,14 @@ logger = logging.getLogger(__name__)
 class LockTaken(Conflict):
     """Another process holds this lock."""
 
+    code = "lock_taken"
     message = "this is being done already"
 
 
 class LockUnavailable(ServiceUnavailable):
     """The lock server is unreachable."""
 
+    code = "lock_unavailable"
     message = "this cannot be done right now, try again"
 
 

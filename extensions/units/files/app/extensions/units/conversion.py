@@ -22,12 +22,14 @@ _lock = Lock()
 class UnitUnknown(ValidationFailed):
     """The unit does not exist."""
 
+    code = "unit_unknown"
     message = "names no unit that is known"
 
 
 class UnitIncompatible(ValidationFailed):
     """The unit measures something else."""
 
+    code = "unit_incompatible"
     message = "is in a unit that measures something else"
 
 

@@ -27,66 +27,77 @@ from app.core.settings import CommaSeparated, Group, ProjectPath
 class FormExpected(UnsupportedMediaType):
     """The body is not a form with files."""
 
+    code = "form_expected"
     message = "the body has to be multipart/form-data"
 
 
 class FormUnreadable(BadRequest):
     """The form breaks the rules of multipart/form-data."""
 
+    code = "form_unreadable"
     message = "the form cannot be read"
 
 
 class FilesMissing(ValidationFailed):
     """The form has no file."""
 
+    code = "files_missing"
     message = "there is no file in the form"
 
 
 class FilesTooMany(BodyTooLarge):
     """The form has too many parts."""
 
+    code = "files_too_many"
     message = "there are too many files in the form"
 
 
 class FileNameRefused(ValidationFailed):
     """The file name is invalid, too long, or has a path."""
 
+    code = "file_name_refused"
     message = "the name of the file has to be 1 to 150 visible characters without a path"
 
 
 class FileTypeRefused(UnsupportedMediaType):
     """The extension is not allowed, or the content does not match it."""
 
+    code = "file_type_refused"
     message = "files of this type are not accepted"
 
 
 class FileEmpty(ValidationFailed):
     """The file has no content."""
 
+    code = "file_empty"
     message = "the file is empty"
 
 
 class FileTooLarge(BodyTooLarge):
     """The file is too large."""
 
+    code = "file_too_large"
     message = "the file is too large"
 
 
 class FilesRefused(ValidationFailed):
     """None of several files was stored."""
 
+    code = "files_refused"
     message = "none of the files was stored"
 
 
 class UploadNotFound(NotFound):
     """The file does not exist."""
 
+    code = "upload_not_found"
     message = "there is no such file"
 
 
 class StorageFull(ServiceError):
     """The storage is full (507, RFC 4918)."""
 
+    code = "storage_full"
     status = 507
     message = "there is no room for the file"
 
@@ -94,6 +105,7 @@ class StorageFull(ServiceError):
 class StorageFailed(ServiceUnavailable):
     """The storage failed."""
 
+    code = "storage_failed"
     message = "files cannot be stored or read right now, try again"
 
 

@@ -41,6 +41,7 @@ INSERT = text(
 class JobsUnavailable(ServiceUnavailable):
     """The queue is unreachable."""
 
+    code = "jobs_unavailable"
     message = "this cannot be worked on right now, try again"
 
 
