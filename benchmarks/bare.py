@@ -22,7 +22,7 @@ async def ping() -> dict[str, str]:
 
 
 async def other(number: int) -> dict[str, int]:
-    """One more route, for which no one asks: a service has some too."""
+    """One more route without requests: a service has some too."""
     return {"number": number}
 
 

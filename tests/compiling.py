@@ -19,7 +19,7 @@ from tests.live.environment import alone
 
 @contextmanager
 def compiled_once() -> Iterator[None]:
-    """Have every Jinja environment of this process share what it compiles, whatever folder the template lies in."""
+    """Have every Jinja environment of this process share what it compiles, whatever the folder of the template."""
     compiling: Any = Environment.compile
     made: dict[tuple[object, ...], CodeType] = {}
 

@@ -70,13 +70,13 @@ def compiler(common: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def template(common: Path) -> Path:
-    """This template, uncommitted changes too, as a clean checkout at version `NEXT`. Nobody writes to it."""
+    """This template, uncommitted changes too, as a clean checkout at version `NEXT`. Do not write to it."""
     return made_once(common / "template" / "groundwork", with_history)
 
 
 @pytest.fixture(scope="session")
 def rendered(template: Path, common: Path) -> Render:
-    """A service by its answers: `rendered(database="postgres")`. Rendered once, so nobody writes to it."""
+    """A service by its answers: `rendered(database="postgres")`. Rendered once, so do not write to it."""
 
     def render(**answers: Any) -> Path:
         name = sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:12]

@@ -27,7 +27,7 @@ def manifest(name: str) -> dict[str, list[str]]:
 
 
 def shipped(name: str) -> dict[str, list[str]]:
-    """What lies in an extension's folder: `files`, and `scripts` for those that may be executed."""
+    """Return the contents of an extension's folder: `files`, and `scripts` for those that may be executed."""
     root = EXTENSIONS / name / "files"
     paths = [path for path in sorted(root.rglob("*")) if path.is_file() and not set(path.parts) & {"__pycache__"}]
     executable = [path for path in paths if path.stat().st_mode & 0o100]

@@ -11,7 +11,7 @@ NEXT = "v999.0.0"
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git prints, run in `folder` as somebody with a name."""
+    """Return the output of git, run in `folder` with a fixed identity."""
     identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost", "-c", "commit.gpgsign=false"]
     done = subprocess.run(["git", "-C", folder, *identity, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"

@@ -31,7 +31,7 @@ def command(**flags: object) -> list[str]:
 
 
 def ran(service: Rendered, typed: Sequence[str], *, within: float) -> "subprocess.CompletedProcess[str]":
-    """Run what is typed in the service's folder; what both its streams said stands in `stdout`."""
+    """Run what is typed in the service's folder; `stdout` has both its streams."""
     return subprocess.run(
         typed,
         cwd=service.root,

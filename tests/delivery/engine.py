@@ -76,7 +76,7 @@ class Engine:
         return self.inside("/usr/bin/docker", *arguments, timeout=timeout)
 
     def environment(self) -> dict[str, str]:
-        """The variables of somebody who has this engine."""
+        """The variables of a user with this engine."""
         return clean() | {"PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}"}
 
     def connect(self) -> None:

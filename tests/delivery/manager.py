@@ -46,7 +46,7 @@ def environment(unit: Unit) -> dict[str, str]:
         for name in unit.all(folder):
             (ROOT / ("var/lib" if folder == "StateDirectory" else "var/log") / name).mkdir(parents=True, exist_ok=True)
     given = unit.environment(credentials, mapped)
-    if not credentials.exists():  # systemd lets nobody into the folder then
+    if not credentials.exists():  # systemd makes the folder unreadable then
         assert str(credentials) not in " ".join(given.values()), f"{unit.name} is given no secret, and looks for some"
     plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(ROOT)}
     return plain | given

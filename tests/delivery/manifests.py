@@ -37,7 +37,7 @@ def selectors(found: list[Object]) -> Iterator[str]:
 
 
 def ports(found: list[Object]) -> Iterator[str]:
-    """Ports that nobody listens on, and ways to one that is not meant for it."""
+    """Ports without a listener, and ways to one that is not meant for it."""
     for _, template in templates(found):
         for container in containers(template):
             given = settings(found, container)
@@ -119,7 +119,7 @@ def hardening(found: list[Object]) -> Iterator[str]:
 
 
 def stopping(found: list[Object]) -> Iterator[str]:
-    """Pods that are killed before they have stopped by themselves, and rollouts that leave nobody to serve."""
+    """Pods that are killed before they have stopped by themselves, and rollouts that leave no pod to serve."""
     for one in kinds(found, "Deployment"):
         pod = one["spec"]["template"]["spec"]
         given = settings(found, pod["containers"][0])

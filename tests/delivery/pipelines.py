@@ -16,7 +16,7 @@ EVERYTHING: dict[str, Any] = {"extensions": [], "delivery": CHOICES["delivery"],
 PROVIDERS = [one for one in CHOICES["ci"] if one != "none"]
 SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci", "renovate.json": "vendor.renovate"}
 KEYWORDS = {"include", "stages", "workflow", "default", "variables"}
-"""What stands beside the jobs in GitLab's files."""
+"""The keys of GitLab's files that are not jobs."""
 
 
 class Loader(yaml.SafeLoader):

@@ -70,6 +70,6 @@ def _trust(certificate: Path) -> ssl.SSLContext:
 
 
 def _answers(port: int, certificate: Path, bucket: str) -> bool:
-    with suppress(OSError, httpx2.TransportError):  # no certificate yet, or nobody who listens
+    with suppress(OSError, httpx2.TransportError):  # no certificate yet, or no listener
         return httpx2.put(f"https://localhost:{port}/{bucket}", verify=_trust(certificate)).is_success
     return False

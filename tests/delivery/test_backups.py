@@ -67,7 +67,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @contextmanager
 def writing(service: Rendered, rows: int) -> Iterator[None]:
-    """Somebody who writes meanwhile."""
+    """A client that writes meanwhile."""
     command = [str(service.python), "-c", WRITER, service.database, str(rows)]
     with subprocess.Popen(command, cwd=service.root, env=service.environment(), stdout=subprocess.PIPE) as process:
         try:
@@ -167,7 +167,7 @@ def test_each_command_of_the_page_does_what_it_says(small: Rendered, settings: d
         said[command] = done.returncode
         if command.endswith(" key"):
             settings["BACKUPS__KEY"] = done.stdout.splitlines()[-1]
-    # A restore asks, and nobody is here.
+    # A restore asks, and there is no terminal.
     assert said == {command: 11 if command.endswith("restore") else 0 for command in listed}
 
 

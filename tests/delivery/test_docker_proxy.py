@@ -45,7 +45,7 @@ def proxying(root: Path, tmp_path: Path, **settings: str) -> Iterator[tuple[int,
 
 @pytest.fixture
 def proxied(rendered: Render, tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """The two ports, with the settings that nobody has changed."""
+    """The two ports, with the default settings."""
     with proxying(rendered(**FULL), tmp_path) as ports:
         yield ports
 
@@ -98,7 +98,7 @@ def test_the_proxy_waits_for_the_service_tells_who_calls_and_hides_what_is_for_o
     port, upstream = proxied
     with ThreadPoolExecutor() as pool, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as client:
         early = pool.submit(client.get, "/api/v1/orders", headers={"X-Forwarded-For": "203.0.113.9"})
-        time.sleep(0.5)  # nobody listens yet: the service is being replaced
+        time.sleep(0.5)  # there is no listener yet: the service is being replaced
         assert not early.done()
         server = ThreadingHTTPServer(("127.0.0.1", upstream), Echo)
         pool.submit(server.serve_forever)

@@ -19,7 +19,7 @@ from tests.live.service import BOUND, ORDERS, order
 pytestmark = [pytest.mark.full, pytest.mark.xdist_group("engine"), pytest.mark.timeout(1800)]
 URL = "https://localhost"
 NETWORK = {"proxy": "Connection refused", "app": "Connection refused", "postgres": "Network is unreachable"}
-"""What somebody hears who asks the caller's machine for a port that is closed: to be refused, it has to be reached."""
+"""The answer of a closed port of the caller's machine: to be refused, it has to be reached."""
 READY = r"exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET /health/ready HTTP/1.0\r\n\r\n' >&3; timeout 30 cat <&3"
 ASK = '(: </dev/tcp/"$0"/9) 2>&1 || true'
 

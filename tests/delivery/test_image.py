@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.xdist_group("image"), pytest.mark.timeout(900)]  # the
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The image, with what lies beside the service on a developer's machine and belongs into no image."""
+    """The image, and the files of a developer's machine that no image may have."""
     root = service_image.context(tmp_path_factory.mktemp("image") / "service")
     for name in (".env", "production.env", "secrets/DATABASE__URL", ".git/config", "var/service.db", "app/.env"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("GIVEN_AWAY=a-secret-that-nobody-may-see")
+        (root / name).write_text("GIVEN_AWAY=a-secret-that-no-image-has")
     with service_image.built(root) as found:
         yield found
 
@@ -108,7 +108,7 @@ def test_sigterm_reaches_the_service_and_what_is_under_way_is_finished(service: 
 
 
 def listens(port: int) -> bool:
-    """Whether somebody takes connections."""
+    """Return whether a process takes connections."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -14,7 +14,7 @@ from tests.live.environment import DEFAULT, interpreter
 from tests.live.service import BOUND, ORDERS, order
 
 OTHERS = {"my-service-frontend.service", "my-service-frontend.timer", "my-service-two@.service", "my-services.timer"}
-"""Units of somebody else."""
+"""Units of another service."""
 LIFE = pytest.mark.xdist_group("systemd")
 NEXT = '''"""Add notes."""
 

@@ -66,7 +66,7 @@ def test_what_else_is_missing_or_wrong_is_one_line(machine: Machine) -> None:
 
 
 def test_who_is_not_root_is_told_so(machine: Machine) -> None:
-    nobody = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+    other = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
     script = machine.checkout / "ops/systemd/install.sh"
     done = subprocess.run(
         ["bash", "-s", "--", "--domain", "localhost"],
@@ -75,7 +75,7 @@ def test_who_is_not_root_is_told_so(machine: Machine) -> None:
         capture_output=True,
         text=True,
         check=False,
-        **nobody,  # type: ignore[call-overload]
+        **other,  # type: ignore[call-overload]
     )
     assert (done.returncode, done.stderr) == (2, "install.sh: must be run as root: sudo bash\n")
 

@@ -199,7 +199,7 @@ def test_a_service_that_does_not_know_its_template_is_told_so(missing: str, serv
     answers.unlink() if missing == "file" else answers.write_text("".join(kept))
     done = service.update()
     assert done.returncode == 2
-    said = r"template-update: \.copier-answers\.yml names no _\w+: it is unknown what to update from\n"
+    said = r"template-update: \.copier-answers\.yml names no _\w+: an update is impossible\n"
     assert re.fullmatch(said, done.stderr)
 
 

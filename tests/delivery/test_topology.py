@@ -88,7 +88,7 @@ def test_what_is_for_operators_is_not_there_from_outside(production: Production)
         assert answer.json()["correlation_id"] == answer.headers["x-correlation-id"] == "caller-0002"
     for probe in ("live", "ready", "startup"):
         assert production.http.get(f"/health/{probe}").status_code == 200
-    # The service alone refuses them as well: a proxy that forgets the rule lets nobody in.
+    # The service alone refuses them as well: a proxy that forgets the rule lets no caller in.
     for port in ("8000", "8001"):
         direct = f"http://127.0.0.1:{production.machine.ports[port]}"
         assert httpx2.get(f"{direct}/metrics", headers={"X-Forwarded-For": "10.0.0.1"}).status_code in {401, 403}

@@ -15,7 +15,7 @@ class Unit:
 
     @property
     def instance(self) -> str:
-        """What stands behind the @."""
+        """The part after the @."""
         return self.name.partition("@")[2].rpartition(".")[0]
 
     def all(self, key: str) -> list[str]:

@@ -25,7 +25,7 @@ parts: {type: yaml, default: [worker]}
 
 ### When you update
 
-Nobody can update to the first one.
+No service can update to the first one.
 """,
     "template/{{ _copier_conf.answers_file }}.jinja": "{{ _copier_answers | to_nice_yaml }}",
     "template/.gitignore": "__pycache__/\n",
@@ -113,11 +113,11 @@ class Repository:
         (programs / "gh").write_text(GH.format(log=self.place / "gh.log", status=gh))
         (programs / "gh").chmod(0o755)
         path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-        nobody = {"HOME": str(self.place), "GIT_CONFIG_NOSYSTEM": "1", "EMAIL": "", "GIT_CONFIG_GLOBAL": os.devnull}
+        anonymous = {"HOME": str(self.place), "GIT_CONFIG_NOSYSTEM": "1", "EMAIL": "", "GIT_CONFIG_GLOBAL": os.devnull}
         return subprocess.run(
             [sys.executable, "-m", "dev.template_update", *arguments],
             cwd=self.root,
-            env={**clean(), **nobody, "PATH": path, **variables},
+            env={**clean(), **anonymous, "PATH": path, **variables},
             capture_output=True,
             text=True,
             check=False,

@@ -99,9 +99,9 @@ HOSTED = {
         "docker run --rm my-service-ops:production python -m ops key"
         " | install --mode=444 /dev/stdin secrets/BACKUPS__KEY"
     ): "a container engine",
-    "install --mode=444 /dev/stdin secrets/HEALTH__KEY": "somebody who types the secret",
-    "cp ops/kubernetes/secrets.env.example deploy/production/secrets.env": "somebody who fills in the secrets",
-    "cp ops/kubernetes/backups.env.example deploy/production/backups.env": "somebody who fills in the secrets",
+    "install --mode=444 /dev/stdin secrets/HEALTH__KEY": "a person who types the secret",
+    "cp ops/kubernetes/secrets.env.example deploy/production/secrets.env": "a person who fills in the secrets",
+    "cp ops/kubernetes/backups.env.example deploy/production/backups.env": "a person who fills in the secrets",
     (
         'export LITESTREAM_DATABASE="$PWD/var/service.db" LITESTREAM_REPLICA="file:///srv/replica"'
         ' LITESTREAM_ENDPOINT=""'

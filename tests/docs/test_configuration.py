@@ -54,8 +54,13 @@ def below(error):
         yield from below(one)
 
 
+def meaning(error):
+    text = error.__doc__ or f"{error.message}."
+    return text[0].upper() + text.splitlines()[0][1:]
+
+
 print(json.dumps([
-    [f"`{error.code}`", str(error.status), error.__doc__.splitlines()[0]]
+    [f"`{error.code}`", str(error.status), meaning(error)]
     for error in below(ServiceError)
     if error is not ConfigurationInvalid and not error.__module__.startswith("app.features")
 ]))

@@ -1,4 +1,4 @@
-"""The commands of a service's own pages, run in the order in which they stand there."""
+"""The commands of a service's pages, run in their order."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The workflows: valid, without known risks, and with no step that cannot be repeated at a desk."""
+"""The workflows: valid, without known risks, and with no step that cannot be repeated in development."""
 
 import re
 import subprocess

@@ -25,7 +25,7 @@ def extended(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         add(root, name)
     add(root, "queue", presets=["production"], requires=[{"any": ["postgres"], "reason": "it keeps its jobs there"}])
     add(root, "mailer", presets=["production"], requires=[{"any": ["queue"], "reason": "mails are jobs"}])
-    add(root, "silence", conflicts=[{"with": "mailer", "reason": "nobody would read the mails"}])
+    add(root, "silence", conflicts=[{"with": "mailer", "reason": "no one would read the mails"}])
     script = root / "extensions" / "queue" / "files" / "ops" / "drain.sh"
     script.parent.mkdir(parents=True)
     script.write_text("#!/bin/sh\nexit 0\n")
@@ -62,7 +62,7 @@ def test_the_generated_list_is_what_a_careful_person_types(count: int, extended:
         ({"extensions": ["mailer"], "database": "postgres"}, "mailer needs queue: mails are jobs"),
         (
             {"extensions": ["queue", "mailer", "silence"], "database": "postgres"},
-            "silence conflicts with mailer: nobody would read the mails; disable one of them",
+            "silence conflicts with mailer: no one would read the mails; disable one of them",
         ),
     ],
 )

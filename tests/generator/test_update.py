@@ -1,6 +1,6 @@
 """Plain `copier update` from the command line: without trust, and never past an answer that it cannot read.
 
-What an update does to a service that its owner edited stands in `tests/update/`.
+Updates of services that their owners edited are in `tests/update/`.
 """
 
 import subprocess

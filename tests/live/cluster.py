@@ -100,7 +100,7 @@ class Cluster:
         return "".join(instance.text() for instance in self.instances)
 
     def stored(self) -> Stored:
-        """What is there now. Nobody writes any more."""
+        """The present contents. No client writes any more."""
         self._wait_for_the_last_transaction()
         rows = [
             Posting(value, ref, int(version))

@@ -47,7 +47,7 @@ class Server:
         return [postmaster, *postmaster.children(recursive=True)]
 
     def freeze(self) -> None:
-        """Stop every process where it stands: connections open, and nobody answers."""
+        """Stop every process at once: connections stay open, without an answer."""
         self._frozen = self.processes()
         for process in self._frozen:
             process.suspend()
@@ -74,7 +74,7 @@ class Server:
 def serve() -> Iterator[Server]:
     """A server with data of its own.
 
-    Not in a folder of pytest's: where root runs the tests the server runs as somebody else, whom every further run of
+    Not in a folder of pytest's: where root runs the tests the server runs as another user, whom every further run of
     pytest on the machine would shut out of there.
     """
     runtime = Path(tempfile.gettempdir()) / f"runtime-{os.getuid()}"

@@ -62,7 +62,7 @@ def storm(service: Service, number: int = PARALLEL) -> list[tuple[httpx2.Respons
 
 
 def all_refused_in_time(answers: list[tuple[httpx2.Response, float]]) -> None:
-    """Every one is a 503 that says when to come again."""
+    """Each one is a 503 with `Retry-After`."""
     assert {answer.status_code for answer, _ in answers} == {503}, [answer.text for answer, _ in answers][:3]
     assert all(int(answer.headers["retry-after"]) >= 1 for answer, _ in answers)
     assert {answer.headers["content-type"] for answer, _ in answers} == {"application/problem+json"}

@@ -20,13 +20,13 @@ __all__ = ["new_database", "postgres_server"]
 
 @pytest.fixture(scope="session")
 def history(common: Path) -> Path:
-    """This template, its releases, the working tree as NOW and the synthetic later versions. Nobody writes to it."""
+    """This template, its releases, the working tree as NOW and the synthetic later versions. Do not write to it."""
     return made_once(common / "history" / "groundwork", lambda target: with_later_versions(with_history(target)))
 
 
 @pytest.fixture(scope="session")
 def fresh(history: Path, common: Path) -> Made:
-    """A service by version and answers: `fresh(LATER, database="postgres")`. Made once, so nobody writes to it."""
+    """A service by version and answers: `fresh(LATER, database="postgres")`. Made once, so do not write to it."""
 
     def generated(version: str = NOW, /, **answers: Any) -> Path:
         name = sha256(json.dumps([version, answers], sort_keys=True).encode()).hexdigest()[:12]

@@ -55,7 +55,7 @@ def test_a_retired_name_may_still_be_given(service: Made) -> None:
 
 
 def test_a_name_that_the_registry_forgot_stops_the_update(service: Made) -> None:
-    # Why names are never taken out of it: Copier passes recorded answers on as if they were given.
+    # Why names are never removed from it: Copier passes recorded answers on as if they were given.
     root = service(LATER)
     with pytest.raises(UserMessageError, match="unknown question greeting"):
         update(root, UNKNOWN)

@@ -31,13 +31,13 @@ def held(root: Path, expected: Path) -> None:
     assert empty_folders(root) == []
 
 
-TICKED = [(question, name) for question in LISTS for name in CHOICES[question]]
+ENABLED = [(question, name) for question in LISTS for name in CHOICES[question]]
 
 
 def enabling(chosen: set[str], database: str = CHOICES["database"][-1]) -> Answers:
     """The answers that enable these choices, without those that the manifests' rules forbid beside the others."""
     row: Answers = {"database": database, "ci": "none", "sample": True, **{question: [] for question in LISTS}}
-    for question, name in [*TICKED, *TICKED]:  # once more, since one may need another that stands behind it
+    for question, name in [*ENABLED, *ENABLED]:  # once more, since one may need another that follows it
         more = row | {question: [one for one in CHOICES[question] if one in {*row[question], name}]}
         if name in chosen and possible(more):
             row = more
@@ -47,7 +47,7 @@ def enabling(chosen: set[str], database: str = CHOICES["database"][-1]) -> Answe
 def alone(name: str) -> Answers:
     """The fewest answers that a choice can be enabled in: some need another one."""
     for database in CHOICES["database"]:
-        for others in [set(), *({other} for _, other in TICKED if other != name)]:
+        for others in [set(), *({other} for _, other in ENABLED if other != name)]:
             row = enabling({name, *others}, database)
             if name in [one for question in LISTS for one in row[question]]:
                 return row
@@ -59,19 +59,19 @@ def halves() -> list[tuple[Answers, Answers]]:
 
     Halved by each binary digit of their numbers, so that any two choices are apart in one of the pairs.
     """
-    digits = range(len(TICKED).bit_length())
-    sets = [{name for number, (_, name) in enumerate(TICKED) if number >> digit & 1} for digit in digits]
-    return [(enabling(one), enabling({name for _, name in TICKED} - one)) for one in sets]
+    digits = range(len(ENABLED).bit_length())
+    sets = [{name for number, (_, name) in enumerate(ENABLED) if number >> digit & 1} for digit in digits]
+    return [(enabling(one), enabling({name for _, name in ENABLED} - one)) for one in sets]
 
 
 def test_the_halves_toggle_everything_both_ways() -> None:
     moved = {
         name
         for one, other in halves()
-        for question, name in TICKED
+        for question, name in ENABLED
         if (name in one[question]) is not (name in other[question])
     }
-    assert moved == {name for _, name in TICKED}
+    assert moved == {name for _, name in ENABLED}
 
 
 @pytest.mark.parametrize(("one", "other"), halves(), ids=range(len(halves())))
@@ -86,7 +86,7 @@ def test_half_of_all_choices_go_off_while_the_others_go_on_and_back(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", [name for _, name in TICKED])
+@pytest.mark.parametrize("name", [name for _, name in ENABLED])
 def test_a_choice_goes_on_and_off_and_on_again(name: str, service: Made, fresh: Made) -> None:
     on = alone(name)
     off = enabling({one for question in LISTS for one in on[question]} - {name}, on["database"])

@@ -117,7 +117,7 @@ class BusinessRuleViolated(ServiceError):
 
 
 class PreconditionRequired(ServiceError):
-    """A change needs `If-Match`, so that no one overwrites a change they have not read (RFC 6585, 3)."""
+    """A change requires `If-Match` (RFC 6585, 3)."""
 
     status = 428
     code = "precondition_required"
