@@ -122,7 +122,7 @@ def public(module: Path) -> set[str]:
             if "__all__" in names and node.value:
                 return set(ast.literal_eval(node.value))
             found |= names
-    return {name for name in found if not name.startswith("_")}
+    return {name for name in found if not name.startswith("_") and name != "logger"}
 
 
 def offered(root: Path) -> Names:
