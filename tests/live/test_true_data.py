@@ -112,6 +112,7 @@ async def walk(made: Cluster, kind: str) -> tuple[History, list[str]]:
                 await clients.create(key=key)
             else:
                 made.proxy.hang_up()
+                await asyncio.sleep(0.05)  # until the service has seen it: else its next statement does
             made.proxy.decide = fault = At(number, kind)
             write = await clients.create(key=key)
             made.proxy.heal()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core import telemetry
+from app.core import context, telemetry
 from app.core.database import Database
 from app.core.errors import ServiceError, ServiceUnavailable
 from app.features import entries
@@ -50,8 +50,10 @@ async def says_unavailable_for_unknown(self: Database, **more: Any) -> AsyncIter
         async with honest(self, **more) as session:
             yield session
     except ServiceError as error:
-        if error.status != 504:
+        request = context.current()
+        if error.status != 504 or request is None:
             raise
+        request.stored = False  # else the core answers 504 in place of the 503
         raise ServiceUnavailable from error
 
 
