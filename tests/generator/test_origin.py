@@ -106,7 +106,8 @@ def test_a_checkout_gives_its_newest_release_which_can_be_updated(template: Path
 @pytest.mark.parametrize("newest", ["1000.2.0", "v1000.2.0"])
 def test_a_tag_is_a_release_with_and_without_a_leading_v(newest: str, template: Path, tmp_path: Path) -> None:
     root = clone(template, tmp_path / "groundwork")
-    for tag in ("1000.1.0", "v1000.1.1", newest, "1000.10", "v2000-rc1"):
+    for tag in ("1000.1.0", "v1000.1.1", "1000.10", "v2000-rc1", newest):
+        git(root, "commit", "--allow-empty", "--quiet", "--message=x")
         git(root, "tag", tag)
     made = new(tmp_path / "service", template=str(root), folder=tmp_path, data={}, defaults=True)
     assert made.version == newest
