@@ -6,8 +6,6 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dev.template_report import version
-
 ANSWERS = ".copier-answers.yml"
 SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/", "git+": ""}
 """Copier's short forms of addresses, which git does not know."""
@@ -83,6 +81,12 @@ def address(folder: Path) -> str:
     for short, long in SHORT.items():
         source = long + source.removeprefix(short) if source.startswith(short) else source
     return source
+
+
+def version(text: str) -> tuple[int, ...]:
+    """`v1.2.3` and `v1.2.3-4-gabc` as numbers that compare; a commit that follows no release is older than all."""
+    found = re.match(r"v?(\d+(?:\.\d+)+)", text)
+    return tuple(int(number) for number in found[1].split(".")) if found else ()
 
 
 def newest(folder: Path) -> str:
