@@ -47,9 +47,7 @@ def test_each_fault_of_every_service_is_shown(rendered: Render) -> None:
     assert told == set(EVERY_SERVICE)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in PAGES if name not in CHOICES["database"] and failures(guide(name))]
-)
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in CHOICES["database"] and failures(guide(name))])
 def test_each_fault_of_an_extension_is_shown(name: str) -> None:
     assert set(failures(guide(name))) == set(OF_AN_EXTENSION.get(name, {}))
 
