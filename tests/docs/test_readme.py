@@ -51,7 +51,7 @@ def test_the_first_screen_scaffolds_and_the_next_command_passes(checkout: Path, 
     shell(f"{scaffold} --defaults", checkout)
     shell(prove, tmp_path / "my-service")
     # This test is one of those that the second command runs, as the gate does.
-    assert (REPOSITORY / ".ci" / "run").read_text().splitlines()[-1].endswith(f" {test.removeprefix('make ')}")
+    assert (REPOSITORY / ".ci" / "run").read_text().splitlines()[-1].endswith(f'"${{1:-{test.removeprefix("make ")}}}"')
 
 
 def test_the_page_names_where_a_request_goes(rendered: Render) -> None:
