@@ -22,6 +22,8 @@ ASKED = [name for name, question in QUESTIONS.items() if question.get("when") is
 COMPUTED = [name for name in QUESTIONS if name not in ASKED]
 MANIFESTS: dict[str, dict[str, Any]] = {name: dict(manifest(name)) for name in names()}
 SEEDS = [name for name, part in MANIFESTS.items() if part.get("seed")]
+PAGES = [name for name, part in MANIFESTS.items() if name not in SEEDS and part.get("page", True)]
+"""The options with a page of their own, `docs/options/NAME.md`."""
 
 
 def required(*, development: bool = True) -> list[str]:

@@ -13,7 +13,7 @@ from app.core.http import lifecycle
 from app.core.http.application import Service
 from app.core.http.lifecycle import Lifecycle, LifecycleSettings
 from app.core.http.security import HttpSettings
-from app.core.observability import event_log, logging
+from app.core.observability import access_log, logging
 from app.core.observability.access_log import AccessLog
 from app.core.observability.logging import LogSettings
 from app.core.server import protocol
@@ -53,7 +53,7 @@ def load_settings() -> Settings:
 def default_components(settings: Settings) -> list[Component]:
     """Return the components of the deployed service, outermost first."""
     core = [
-        event_log.component(settings.of(LogSettings)),
+        access_log.component(settings.of(LogSettings)),
         protocol.component(settings.of(HttpSettings)),
         database.component(settings),
     ]

@@ -14,10 +14,10 @@ from pkgutil import iter_modules
 
 from dotenv import dotenv_values
 
-from dev import servers
-
 PLACEHOLDER = "change-me"
 DATA = Path(".local")
+SERVERS = Path(__file__).parent / "servers"
+"""The servers that the service needs, from wheels: one module each, with `VARIABLE` and `serve(directory)`."""
 
 
 def setup() -> int:
@@ -44,8 +44,8 @@ def run(command: list[str]) -> int:
     """Run a command; for each server whose URL is set nowhere, start one below `.local/` and set its variable."""
     given = {**dotenv_values(".env"), **os.environ}
     with ExitStack() as stack:
-        for found in iter_modules(servers.__path__):
-            server = import_module(f"{servers.__name__}.{found.name}")
+        for found in iter_modules([str(SERVERS)]):
+            server = import_module(f"dev.servers.{found.name}")
             if not given.get(server.VARIABLE):
                 os.environ[server.VARIABLE] = stack.enter_context(server.serve(DATA / found.name))
         process = subprocess.Popen(command)  # noqa: S603  # the developer's own command

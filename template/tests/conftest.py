@@ -1,6 +1,8 @@
 """The shipped service with a database of its own: `client` for most tests, `start` for one with other settings."""
 
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
@@ -17,6 +19,7 @@ from app.core.settings import Settings, load
 from app.main import SETTINGS, create_app, default_components
 from tests.database import databases
 
+ROOT = Path(__file__).parents[1]
 Serve = Callable[..., Awaitable[ASGIApp]]
 Start = Callable[..., Awaitable[httpx2.AsyncClient]]
 NewDatabase = Callable[[], AbstractContextManager[str]]
@@ -45,7 +48,7 @@ def new_database() -> Iterator[NewDatabase]:
     Not in a folder of pytest's: where root runs the tests a server runs as another user, whom every further run of
     pytest on the machine would shut out of there.
     """
-    with TemporaryDirectory(prefix="databases-") as directory, databases(Path(directory)) as new:
+    with TemporaryDirectory(prefix="databases-") as directory, databases(Path(directory), migrate) as new:
         yield new
 
 
@@ -123,3 +126,28 @@ class Opened:
 
     async def __aexit__(self, *error: object) -> None:
         await self.lifespan.__aexit__(None, None, None)
+
+
+def environment(url: str) -> dict[str, str]:
+    """The environment of a command on a database, without the settings of the machine that it runs on."""
+    inherited = {name: value for name, value in os.environ.items() if "__" not in name.strip("_")}
+    given = {"DATABASE__URL": url, "SERVICE__ENVIRONMENT": "test", "ENV_FILE": os.devnull, "SECRETS_DIR": os.devnull}
+    return {**inherited, **given}
+
+
+def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `alembic` on a database."""
+    return subprocess.run(  # noqa: S603  # our own command
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the newest revision."""
+    done = alembic(url, "upgrade", "head")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,8 +6,7 @@ from fastapi.openapi.models import OpenAPI
 
 from app.core.component import Component
 from app.core.errors import PROBLEM
-from tests.conftest import NewDatabase, Start
-from tests.migrating import alembic
+from tests.conftest import NewDatabase, Start, alembic
 
 
 async def test_the_service_starts_and_is_healthy(client: httpx2.AsyncClient) -> None:

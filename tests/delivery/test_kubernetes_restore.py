@@ -140,7 +140,7 @@ def test_the_jobs_that_the_page_makes_restore_and_list(
         ["restore", "20260131T031700Z", "--yes"],
     ]
     for command in started:
-        parse = f"from ops.backups.arguments import parser; parser().parse_args({command[3:]})"
+        parse = f"from ops.backups.command import parser; parser().parse_args({command[3:]})"
         done = subprocess.run(
             [interpreter(DEFAULT), "-c", parse], cwd=root, env=clean(), capture_output=True, text=True, check=False
         )

@@ -6,13 +6,12 @@ import pytest
 
 from tests.conftest import Render
 from tests.docs.markdown import headings
-from tests.tree import CHOICES, MANIFESTS, SEEDS
+from tests.tree import CHOICES, MANIFESTS, PAGES
 
 MOST_WORDS = 12_000
 """The words in all Markdown files of a service that enables everything which `production` suggests."""
 MOST_WORDS_OF_A_PAGE = 450
 ORDER = ["What it is for", "Use it", "Settings", "When it fails"]
-OPTIONS = [name for name in MANIFESTS if name not in SEEDS]
 
 
 def words(path: Path) -> int:
@@ -26,7 +25,7 @@ def test_a_production_service_has_few_words_of_documentation(rendered: Render) -
     assert sum(counted.values()) <= MOST_WORDS, sorted(counted.items(), key=lambda item: -item[1])
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", PAGES)
 def test_an_option_has_a_page_of_its_own_in_the_usual_order(name: str, rendered: Render) -> None:
     question = next(question for question, names in CHOICES.items() if name in names)
     several = question in {"extensions", "delivery"}
@@ -40,4 +39,4 @@ def test_an_option_has_a_page_of_its_own_in_the_usual_order(name: str, rendered:
 
 def test_a_disabled_option_has_no_page(rendered: Render) -> None:
     root = rendered(database="sqlite", extensions=[], delivery=[], ci="none", response_format="plain")
-    assert {page.stem for page in (root / "docs" / "options").iterdir()} == {"sqlite", "plain"}
+    assert {page.stem for page in (root / "docs" / "options").iterdir()} == {"sqlite"}

@@ -12,7 +12,7 @@ from tests.docs.faults import EVERY_SERVICE, OF_AN_EXTENSION
 from tests.docs.markdown import failures
 from tests.live.service import ORDERS, Rendered, order, running
 from tests.manifests import EXTENSIONS, REPOSITORY
-from tests.tree import CHOICES, MANIFESTS
+from tests.tree import CHOICES, PAGES
 
 FAULTS = [(fault, test) for of_one in [EVERY_SERVICE, *OF_AN_EXTENSION.values()] for fault, test in of_one.items()]
 
@@ -47,9 +47,7 @@ def test_each_fault_of_every_service_is_shown(rendered: Render) -> None:
     assert told == set(EVERY_SERVICE)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in MANIFESTS if name not in CHOICES["database"] and failures(guide(name))]
-)
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in CHOICES["database"] and failures(guide(name))])
 def test_each_fault_of_an_extension_is_shown(name: str) -> None:
     assert set(failures(guide(name))) == set(OF_AN_EXTENSION.get(name, {}))
 

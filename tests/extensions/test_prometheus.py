@@ -126,12 +126,12 @@ def test_each_alert_fires_when_it_has_to_and_only_then(name: str, rendered: Make
 
 
 def test_each_alert_says_what_is_wrong_and_what_to_do(files: Path) -> None:
-    page = (files / "docs/runbook.md").read_text()
+    page = (files / "docs/operations.md").read_text()
     headings = re.findall(r"^### (.+)$", page[page.index("## Alerts") :], re.MULTILINE)
     for rule in alerts(files):
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
-        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
     assert sorted(headings) == sorted(rule["alert"] for rule in alerts(files))
 
 
@@ -139,7 +139,7 @@ def test_each_alert_says_what_is_wrong_and_what_to_do(files: Path) -> None:
 def test_a_service_without_metrics_has_no_word_of_alerts(extensions: list[str], rendered: Make) -> None:
     root = rendered(database="postgres", migrated=False, url="", extensions=extensions).root
     assert not (root / RULES).exists()
-    assert not re.search(r"^#+ (Alerts|[A-Z]\w+[A-Z]\w+)$", (root / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert not re.search(r"^#+ (Alerts|[A-Z]\w+[A-Z]\w+)$", (root / "docs/operations.md").read_text(), re.MULTILINE)
 
 
 def test_alerts_of_another_extension_join_these(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_alerts_of_another_extension_join_these(tmp_path: Path) -> None:
     git(template, "tag", "v1.0.0")
     root = render(tmp_path / "service", {"extensions": ["prometheus"]}, template=template)
     promtool("check", "config", CONFIGURATION, cwd=root)
-    assert alerts(root)[-1]["annotations"]["runbook_url"] == "docs/runbook.md#filelarge"
+    assert alerts(root)[-1]["annotations"]["runbook_url"] == "docs/operations.md#filelarge"
 
 
 def test_the_server_scrapes_the_service_and_answers_about_it(alive: tuple[Service, Prometheus]) -> None:

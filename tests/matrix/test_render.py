@@ -17,7 +17,7 @@ from tests.conftest import Render, copy
 from tests.live.environment import REQUIREMENTS
 from tests.manifests import EXTENSIONS
 from tests.matrix.combinations import LISTS, Answers, allowed, every, grouped, values
-from tests.tree import ASKED, CHOICES, MANIFESTS, SEEDS, parts, required, texts, words
+from tests.tree import ASKED, CHOICES, MANIFESTS, PAGES, SEEDS, parts, required, texts, words
 
 VARIABLE = r"^(?:# )?([A-Z][A-Z_]*?__[A-Z_]+)="
 """A line of .env.example, in force or shown. The value may name another variable."""
@@ -160,8 +160,9 @@ def test_what_is_on_is_there(service: Loaded) -> None:
             assert not (root / path).stat().st_mode & 0o111, path
         for path in part["scripts"]:
             assert (root / path).stat().st_mode & 0o111, path
-        document = (root / ("README.md" if name in SEEDS else f"docs/options/{name}.md")).read_text()
-        assert (EXTENSIONS / name / "docs" / "guide.md").read_text().splitlines()[0] in document
+        if name in [*PAGES, *SEEDS]:
+            document = (root / (f"docs/options/{name}.md" if name in PAGES else "README.md")).read_text()
+            assert (EXTENSIONS / name / "docs" / "guide.md").read_text().splitlines()[0] in document
 
 
 def test_a_service_depends_on_nothing_that_only_the_templates_tests_need(service: Loaded) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.backups import database, folders, mounts
+from ops.backups import database, folders
 from ops.backups.errors import DiskFailed, InUse
 from tests.ops.conftest import Ops, execute, notes
 
@@ -100,10 +100,10 @@ def test_what_cannot_be_renamed_is_known(both: list[Path], tmp_path: Path, monke
     place, table = tmp_path / "a volume", tmp_path / "mountinfo"
     place.mkdir()
     table.write_text(f"36 35 98:0 / {tmp_path}/a\\040volume rw,noatime master:1 - ext4 /dev/root rw\n")
-    monkeypatch.setattr(mounts, "MOUNTS", table)
-    assert [mounts.is_held(path) for path in (place, both[0], tmp_path / "nothing")] == [True, False, False]
+    monkeypatch.setattr(folders, "MOUNTS", table)
+    assert [folders.is_held(path) for path in (place, both[0], tmp_path / "nothing")] == [True, False, False]
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
-    assert mounts.is_held(both[0])
+    assert folders.is_held(both[0])
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from shutil import copytree
 
 import pytest
 
-from ops.backups.retention import staying
+from ops.backups.making import staying
 from ops.backups.settings import BackupsSettings
 from tests.ops.conftest import Ops, kept
 

@@ -14,8 +14,7 @@ from app.core.database import Database
 from app.core.models import Base
 from app.extensions.idempotency.store import KEYS, Answer, Claim, KeyStore
 from tests.answers import content
-from tests.conftest import Start
-from tests.migrating import alembic
+from tests.conftest import Start, alembic
 
 pytestmark = pytest.mark.anyio
 DEEDS = "/api/v1/deeds"

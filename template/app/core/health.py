@@ -14,7 +14,7 @@ from app.core.component import Check, Component, State
 from app.core.errors import AuthenticationFailed, ServiceUnavailable
 from app.core.http import problems
 from app.core.http.lifecycle import Lifecycle
-from app.core.observability.operator_access import is_near, secret_matches
+from app.core.http.security import is_near, secret_matches
 from app.core.settings import Group, Secret
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,7 @@ from app.core.data.engine import DatabaseSettings
 from app.core.data.migrations import heads
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
-from tests.conftest import NewDatabase, Start
-from tests.migrating import ROOT, alembic, environment
+from tests.conftest import ROOT, NewDatabase, Start, alembic, environment
 
 REVISION = '''"""Something that can be made only once."""
 

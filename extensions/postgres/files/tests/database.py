@@ -10,11 +10,10 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]
 
 from dev.servers import postgres
-from tests.migrating import migrate
 
 
 @contextmanager
-def databases(directory: Path) -> Iterator[Callable[[], AbstractContextManager[str]]]:
+def databases(directory: Path, migrate: Callable[[str], None]) -> Iterator[Callable[[], AbstractContextManager[str]]]:
     """Yields a function that opens a migrated database, as its URL. It is dropped when it is left."""
     with ExitStack() as stack:
         given = os.environ.get("TEST_DATABASE_URL", "").replace("+asyncpg", "")

@@ -6,11 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 
-from tests.migrating import migrate
-
 
 @contextmanager
-def databases(directory: Path) -> Iterator[Callable[[], AbstractContextManager[str]]]:
+def databases(directory: Path, migrate: Callable[[str], None]) -> Iterator[Callable[[], AbstractContextManager[str]]]:
     """Yields a function that opens a migrated database, as its URL."""
     migrated = directory / "migrated.db"
     migrate(f"sqlite+aiosqlite:///{migrated}")

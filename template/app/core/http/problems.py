@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from app.core import context, errors
-from app.core.data.refusals import as_service_error
+from app.core.data.statements import as_service_error
 from app.core.errors import PROBLEM, ServiceError
 from app.core.http import response_format
 

@@ -1,11 +1,14 @@
-"""The protection of clients: response headers, CORS and trusted host names."""
+"""The protection of clients: response headers, CORS and trusted host names. The access of operators."""
 
 import re
 from base64 import b64encode
 from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import ip_address
 from typing import ClassVar, Self
 
-from pydantic import Field, model_validator
+from fastapi import Request
+from pydantic import Field, SecretStr, model_validator
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -120,3 +123,23 @@ def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
     """Return true if the `Host` header, without its port, is one of the trusted names, which are in lower case."""
     name = re.sub(rb":\d+$", b"", host).decode("latin-1").lower()
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)
+
+
+def secret_matches(given: str, secret: SecretStr) -> bool:
+    """Return whether the caller sent the secret, in a time that tells nothing about it."""
+    return compare_digest(given.encode(), secret.get_secret_value().encode())
+
+
+def is_near(request: Request) -> bool:
+    """Return whether a request came straight from a private address.
+
+    One that came through a proxy shows the address of the proxy if that is not trusted, which proves nothing.
+    """
+    if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        return False
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    # ::ffff:8.8.8.8 is how a listener on :: calls 8.8.8.8; before Python 3.13 all of those are private.
+    return (getattr(address, "ipv4_mapped", None) or address).is_private

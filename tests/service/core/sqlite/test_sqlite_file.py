@@ -12,7 +12,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from app.core import health
-from app.core.data.database_file import DatabaseFile
+from app.core.data.connection import DatabaseFile
 from app.core.data.engine import DatabaseSettings
 from app.core.database import Database, DatabaseDep, emit_once_committed
 from app.core.errors import ConfigurationInvalid

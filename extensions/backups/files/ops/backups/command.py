@@ -1,4 +1,4 @@
-"""The commands, and what is said of them. Every failure is one line and an exit status."""
+"""The command line: its commands and their output. Every failure is one line and an exit status."""
 
 import argparse
 import sys
@@ -11,7 +11,6 @@ from app.core.errors import ConfigurationInvalid
 from app.core.observability.redaction import scrub
 from app.core.settings import Group, ServiceSettings, Settings, load
 from ops.backups import database, making, restoring
-from ops.backups.arguments import parser
 from ops.backups.errors import BackupError, BackupRefused, NotConfirmed
 from ops.backups.local import Directory
 from ops.backups.making import say
@@ -134,6 +133,28 @@ class Run:
         say(f"restored in {done.seconds:.1f} s (RTO); its state is {done.age:.0f} s old (RPO, if all were lost now)")
         self.metrics.set("backup_drill_restore_seconds", round(done.seconds, 3))
         self.metrics.set("backup_drill_loss_seconds", round(done.age, 3))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of what follows `python -m ops`."""
+    made = argparse.ArgumentParser(prog="python -m ops", description="Backups of the service's data.")
+    commands = made.add_subparsers(dest="command", required=True)
+    commands.add_parser("backup", help="make one, check it, send it to the stores, delete what is old")
+    commands.add_parser("list", help="show those that there are, newest first")
+    commands.add_parser("prune", help="delete what is old")
+    commands.add_parser("key", help="make a key for BACKUPS__KEY")
+    for name, about in (
+        ("verify", "read one whole"),
+        ("restore", "put one in the place of what is there; the service has to be stopped"),
+        ("drill", "restore one beside the database, compare it row by row, and throw it away"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("id", nargs="?", default=restoring.NEWEST, help="which; left out, the newest")
+        if name == "verify":
+            command.add_argument("--all", action="store_true", help="all of this machine")
+        if name == "restore":
+            command.add_argument("--yes", action="store_true", help="do not ask")
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,9 +11,10 @@ from threading import Thread
 from typing import IO
 
 from ops.backups.errors import BackupRefused, DiskFailed, disk
-from ops.backups.mounts import is_held
 from ops.backups.sealing import BLOCK, Target
 
+MOUNTS = Path("/proc/self/mountinfo")
+"""Linux names the mount points in it: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html."""
 CONTENT = "content"
 RESTORING = ".restoring"
 ASIDE = re.compile(r"\.restoring|\.before-\d{14}|lost\+found")
@@ -82,6 +83,19 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
 def _entries(path: Path) -> list[Path]:
     found = path.iterdir() if path.is_dir() else ()
     return sorted(entry for entry in found if not ASIDE.fullmatch(entry.name))
+
+
+def is_held(path: Path) -> bool:
+    """Return whether the path cannot be renamed: a mount point, or in a folder that this user cannot write to."""
+    return path.exists() and (_is_mounted(path) or not os.access(path.parent, os.W_OK))
+
+
+def _is_mounted(path: Path) -> bool:
+    # Two volumes may be folders of one file system, so that their devices do not tell them apart.
+    if path.is_mount() or not MOUNTS.exists():
+        return path.is_mount()
+    written = re.sub(r"[ \t\n\\]", lambda found: f"\\{ord(found[0]):03o}", os.path.realpath(path))
+    return written in {line.split(" ")[4] for line in MOUNTS.read_text().splitlines()}
 
 
 class Unpacked:

@@ -1,8 +1,8 @@
 """Makes a backup: dump, compress, encrypt, describe, check, keep, send, and prune what is old."""
 
 import sys
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.core.data.engine import DatabaseSettings
@@ -11,7 +11,6 @@ from ops.backups import database, folders
 from ops.backups.errors import BackupError, BackupRefused, LastGoodBackup, disk
 from ops.backups.local import Directory, Place
 from ops.backups.manifest import Manifest, compare, new_id
-from ops.backups.retention import staying
 from ops.backups.sealing import Key, check_key, check_sums, seal, unseal
 from ops.backups.settings import BackupsSettings
 from ops.backups.stores import Store, stores
@@ -121,6 +120,29 @@ def of_service(place: Place, service: str) -> Iterator[tuple[str, Manifest | Bac
             continue
         if manifest.service == service:
             yield backup_id, manifest
+
+
+def staying(times: Mapping[str, datetime], settings: BackupsSettings) -> set[str]:
+    """Return the ids that stay: all of the last day, and the newest of so many days, weeks and months.
+
+    Days without a backup do not count, so none goes where no new ones come.
+    """
+    newest_first = sorted(times, key=lambda backup_id: times[backup_id], reverse=True)
+    if not newest_first:
+        return set()
+    recent = times[newest_first[0]] - timedelta(days=1)
+    kept = {backup_id for backup_id in newest_first if times[backup_id] > recent}
+    rules: list[tuple[int, Callable[[datetime], object]]] = [
+        (settings.keep_daily, lambda time: time.date()),
+        (settings.keep_weekly, lambda time: time.isocalendar()[:2]),
+        (settings.keep_monthly, lambda time: (time.year, time.month)),
+    ]
+    for number, period in rules:
+        seen: dict[object, str] = {}
+        for backup_id in newest_first:
+            seen.setdefault(period(times[backup_id]), backup_id)
+        kept |= set(list(seen.values())[:number])
+    return kept
 
 
 def prune(place: Place, settings: BackupsSettings, service: str, tell: Say = say) -> list[str]:

@@ -306,7 +306,7 @@ take_back() { # take_back NEW OLD
         # No instance of the new release ever was ready, so nothing is in what its revision brought. Its files know the way back.
         say "taking the database back to $(needs_revision "$2")"
         systemctl stop "${restarted[@]}"
-        migrate_by "$1" "downgrade $(needs_revision "$2")" || say "the database stays where it is: see docs/runbook.md"
+        migrate_by "$1" "downgrade $(needs_revision "$2")" || say "the database stays where it is: see docs/operations.md"
     fi
     lay "$2"
     again "${restarted[@]}" || say "the old release does not start either: journalctl --unit '$name*'"
@@ -416,7 +416,7 @@ go_back() {
     [[ -n $now && -n $before && -e $home/releases/$before/.complete ]] || refuse "--rollback: there is no release before this one"
     if [[ $(needs_revision "$now") != "$(needs_revision "$before")" ]]; then
         [[ -n $downgrade ]] ||
-            refuse "--rollback: $before needs the database at $(needs_revision "$before"), and it is at $(needs_revision "$now"): docs/runbook.md has the way back"
+            refuse "--rollback: $before needs the database at $(needs_revision "$before"), and it is at $(needs_revision "$now"): docs/operations.md has the way back"
         systemctl stop "${ports[@]/#/$name@}"
         if ! migrate_by "$now" "downgrade $(needs_revision "$before")"; then
             roll "$now" || true

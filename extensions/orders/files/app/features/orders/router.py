@@ -12,9 +12,9 @@ from app.core.pagination import CursorInvalid, CursorPage, CursorQuery, Page, cu
 from app.core.schema import Id
 from app.core.versioning import versioned
 from app.features.orders import service
-from app.features.orders.errors import OrderClosed, OrderNotFound, ReplacedOrderUnknown
 from app.features.orders.models import Order
 from app.features.orders.schemas import OrderChange, OrderFilter, OrderInput, OrderList, OrderOutput, OrderSummary
+from app.features.orders.service import OrderClosed, OrderNotFound, ReplacedOrderUnknown
 
 router = versioned("orders")
 CHANGING = problems(OrderNotFound, OrderClosed, PreconditionFailed, PreconditionRequired)

@@ -1,4 +1,4 @@
-"""The operations on orders, with their rules. Nothing here knows of HTTP."""
+"""The operations on orders, with their rules and errors. Nothing here knows of HTTP."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,9 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from app.core import pagination
 from app.core.database import emit_once_committed
-from app.core.errors import PreconditionFailed
+from app.core.errors import BusinessRuleViolated, NotFound, PreconditionFailed, ValidationFailed
 from app.core.pagination import CursorParams, Keyset, Statement
 from app.core.telemetry import BusinessEvent
-from app.features.orders.errors import OrderClosed, OrderNotFound, ReplacedOrderUnknown
 from app.features.orders.models import Order, OrderLine
 from app.features.orders.schemas import OrderChange, OrderFilter, OrderInput, OrderList
 
@@ -29,6 +28,27 @@ SELECT_ORDER_WITH_LINES = (
     .order_by(OrderLine.id)
 )
 NEWEST_FIRST = Keyset(Order.created_at, Order.id, descending=True)
+
+
+class OrderNotFound(NotFound):
+    """There is no such order."""
+
+    code = "order_not_found"
+    message = "there is no such order"
+
+
+class ReplacedOrderUnknown(ValidationFailed):
+    """The order that is to be replaced does not exist."""
+
+    code = "replaced_order_unknown"
+    message = "names an order that does not exist"
+
+
+class OrderClosed(BusinessRuleViolated):
+    """The order was shipped or cancelled, and changes no more."""
+
+    code = "order_closed"
+    message = "the order has been shipped or cancelled, and changes no more"
 
 
 async def find(connection: AsyncConnection, order_id: int) -> dict[str, Any]:

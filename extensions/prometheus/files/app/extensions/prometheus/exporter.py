@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from app.core.component import Component, State
 from app.core.errors import AuthenticationFailed, ConfigurationInvalid, PermissionDenied
 from app.core.http import problems
-from app.core.observability.operator_access import is_near, secret_matches
+from app.core.http.security import is_near, secret_matches
 from app.core.server.protocol import BoundedProtocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import ServiceSettings, Settings

@@ -16,8 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.core.data.connection import Connection
-from app.core.data.database_file import DatabaseFile
+from app.core.data.connection import Connection, DatabaseFile
 from app.core.data.exact_types import EXACT_TYPES, numbers_its_rows
 from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
 from app.core.errors import ConfigurationInvalid

@@ -1,1 +1,0 @@
-"""Tools for development. Nothing in here is deployed."""

@@ -1,1 +1,0 @@
-"""The revisions of the database (`versions/`), and how Alembic applies them."""
