@@ -10,7 +10,7 @@ from threading import BoundedSemaphore
 from typing import TypeVar
 
 from app.core.telemetry import emit
-from app.extensions.outbound.breaker import Breaker, SharedBreaker, Storage
+from app.extensions.outbound.breaker import Breaker
 from app.extensions.outbound.settings import CallFailed, CallFinished, CallRetried, CallsExhausted, Policy
 
 T = TypeVar("T")
@@ -61,10 +61,10 @@ class Attempts:
 class Guard:
     """The limits that all calls to one service share."""
 
-    def __init__(self, service: str, policy: Policy, storage: Storage | None = None) -> None:
+    def __init__(self, service: str, policy: Policy) -> None:
         self.service = service
         self.policy = policy
-        self.breaker = SharedBreaker(Breaker(service, policy), policy, storage)
+        self.breaker = Breaker(service, policy)
         self._tasks = asyncio.Semaphore(policy.concurrency)
         self._threads = BoundedSemaphore(policy.concurrency)
 
@@ -79,13 +79,13 @@ class Guard:
             while True:
                 await self._enter()
                 try:
-                    admission = await self.breaker.admit()
+                    era = self.breaker.admit()
                     try:
                         with call.attempt():
                             async with asyncio.timeout(call.attempts.seconds()):
                                 return call.ended(await send())
                     finally:
-                        await self.breaker.settle(admission, call.succeeded)
+                        self.breaker.settle(era, call.succeeded)
                 finally:
                     self._tasks.release()
                 await asyncio.sleep(call.pause)
@@ -98,12 +98,12 @@ class Guard:
                 if not self._threads.acquire(timeout=self.policy.patience):
                     raise CallsExhausted(self.service, "CallsExhausted")
                 try:
-                    admission = self.breaker.admit_from_thread()
+                    era = self.breaker.admit()
                     try:
                         with call.attempt():
                             return call.ended(send())
                     finally:
-                        self.breaker.settle_from_thread(admission, call.succeeded)
+                        self.breaker.settle(era, call.succeeded)
                 finally:
                     self._threads.release()
                 time.sleep(call.pause)
