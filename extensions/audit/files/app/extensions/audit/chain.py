@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from app.core import context
+from app.core.observability.logging import as_json
 from app.core.observability.redaction import redact
 from app.core.telemetry import BusinessEvent, SecurityEvent
 
@@ -54,7 +53,7 @@ def chained(records: Iterable[Record], head: Head, key: bytes) -> tuple[bytes, H
     lines = []
     for record in records:
         number = head.number + 1
-        body = b'{"number":%d,"previous":"%b",' % (number, head.seal.encode()) + _encoded(record)[1:-1]
+        body = b'{"number":%d,"previous":"%b",' % (number, head.seal.encode()) + as_json(record)[1:-1]
         head = Head(number, seal(body, key))
         lines.append(body + _HASH + head.seal.encode() + b'"}\n')
     return b"".join(lines), head
@@ -72,13 +71,6 @@ def opened(line: bytes, key: bytes) -> tuple[Head, str]:
 def seal(body: bytes, key: bytes) -> str:
     """Return the seal: an HMAC with the key, or a plain checksum without one."""
     return hmac.digest(key, body, "sha256").hex() if key else hashlib.sha256(body).hexdigest()
-
-
-def _encoded(record: Record) -> bytes:
-    try:
-        return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:  # an integer beyond 64 bits, half a surrogate pair
-        return json.dumps(record, default=str, skipkeys=True).encode()
 
 
 logger = logging.getLogger(__name__)
@@ -166,7 +158,6 @@ class Chain:
 
 
 def read_head(descriptor: int) -> Head:
-    """Read the head file."""
     number, _, seal = os.pread(descriptor, 200, 0).decode(errors="replace").partition(":")
     whole = number.isdecimal() and len(seal.strip()) == len(START.seal)  # a full disk may store only a part
     return Head(int(number), seal.strip()) if whole else START
