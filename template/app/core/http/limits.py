@@ -40,11 +40,9 @@ class DeadlineTimer:
         return deadline
 
     def extend(self, deadline: Deadline) -> None:
-        """Give a request its full time again."""
         deadline.due = perf_counter() + self.seconds
 
     def stop(self, deadline: Deadline) -> None:
-        """Forget a request."""
         self._running.discard(deadline)
 
     def _arm(self) -> None:

@@ -159,7 +159,6 @@ class ResponseWriter:
             self.finish()
 
     def extend(self) -> None:
-        """Give the request its full time again."""
         self.middleware.timer.extend(self.deadline)
 
     def client_gone(self) -> None:

@@ -101,12 +101,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
 
     def resume_writing(self) -> None:
-        """The client takes its answer."""
         self._stalled = _cancelled(self._stalled)
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all timers."""
         for timer in (self._late, self._stalled, self._discarding):
             _cancelled(timer)
         super().connection_lost(exc)

@@ -60,7 +60,6 @@ class OutageGuard:
             raise BackendUnavailable from error
 
     def close(self) -> None:
-        """Stop probing."""
         if self._probing is not None:
             self._probing.cancel()
 
@@ -106,11 +105,9 @@ class RedisClient:
         """Called when the server is back, before any other call reaches it."""
 
     async def command(self, *parts: Part) -> Any:
-        """Run a command."""
         return await self._outage.guard(lambda: self._client.execute_command(*parts))  # type: ignore[no-untyped-call]
 
     def script(self, text: str) -> Script:
-        """Return a function that runs a Lua script."""
         registered = self._client.register_script(text)
 
         async def run(keys: list[str], arguments: list[Part]) -> Any:
@@ -124,7 +121,6 @@ class RedisClient:
         return str(server.get("valkey_version") or server["redis_version"])
 
     async def close(self) -> None:
-        """Close every connection."""
         self._outage.close()
         await self._client.aclose()
         await self._client.connection_pool.disconnect()

@@ -126,20 +126,17 @@ class Outbound:
             self.client(service)
 
     def guard(self, service: str) -> Guard:
-        """Return the guard before a service."""
         with self._lock:
             if service not in self.guards:
                 self.guards[service] = Guard(service, self._settings.policy(service))
             return self.guards[service]
 
     def client(self, service: str) -> Client:
-        """Return the client of a service."""
         if service not in self.clients:
             self.clients[service] = Client(self.guard(service))
         return self.clients[service]
 
     async def close(self) -> None:
-        """Close every connection."""
         for client in self.clients.values():
             await client.http.aclose()
 

@@ -74,7 +74,6 @@ class OutboundSettings(Limits, Group):
         return self.model_dump(include=set(Limits.model_fields))
 
     def policy(self, service: str) -> Policy:
-        """Return the rules for calls to a service."""
         return self._policies.get(service) or Policy.model_validate(self._defaults)
 
 
@@ -128,7 +127,6 @@ class BreakerChanged(NamedTuple):
 
     @property
     def level(self) -> int:
-        """Return the state as a number."""
         return ("closed", "half_open", "open").index(self.state)
 
 

@@ -70,11 +70,9 @@ class Draft:
 
     @property
     def sha256(self) -> str:
-        """Return the checksum of the written data."""
         return self._sha256.hexdigest()
 
     async def write(self, data: bytes) -> None:
-        """Append data."""
         self.size += len(data)
         self._length += len(data)
         self._waiting.append(data)
@@ -82,7 +80,6 @@ class Draft:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write the collected data."""
         block, self._waiting, self._length = b"".join(self._waiting), [], 0
         await in_thread(self._write, block)
 
@@ -152,7 +149,6 @@ class Directory:
             ) from error
 
     async def draft(self, upload_id: str) -> Draft:
-        """Begin a file."""
 
         def begin() -> Draft:
             with self._locked(fcntl.LOCK_SH):  # no other process removes the folder before it has its lock
@@ -161,7 +157,6 @@ class Directory:
         return await in_thread(begin)
 
     async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """Return a file with its content."""
         folder = self.path / checked_id(upload_id)
         try:
             record = record_of(await to_thread.run_sync((folder / RECORD).read_bytes), collection)
@@ -191,7 +186,6 @@ class Directory:
         await in_thread(remove)
 
     async def probe(self) -> Mapping[str, Any]:
-        """Return the free space."""
         usage = await to_thread.run_sync(shutil.disk_usage, self.path)
         if not os.access(self.path, os.W_OK):
             raise PermissionError(f"{self.path} cannot be written to")
