@@ -88,8 +88,6 @@ class Chain:
         self._key = key
         self._known: tuple[int, int, Head] | None = None
         """The inode and size of the file, and the end of the chain, after the last write of this process."""
-        self._unnoted: tuple[Head, Head] | None = None
-        """The outdated head in the head file, and the end that could not be written there."""
 
     def append(self, records: Sequence[Record]) -> Head:
         """Append records, all or none, or raise `OSError`."""
@@ -97,12 +95,13 @@ class Chain:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
             try:
                 noted = read_head(head_file)
-                outdated, missed = self._unnoted or (noted, noted)
-                size, head = self._end(descriptor, missed if noted == outdated else noted)
+                size, head = self._end(descriptor, noted)
                 data, head = chained(records, head, self._key)
                 try:
                     _write(descriptor, data)
                     os.fsync(descriptor)
+                    if head != noted:
+                        os.pwrite(head_file, _as_text(head), 0)
                 except OSError:
                     with suppress(OSError):
                         os.ftruncate(descriptor, size)  # else half of the batch would be written twice
@@ -110,7 +109,6 @@ class Chain:
                 self._known = (os.fstat(descriptor).st_ino, size + len(data), head)
             finally:
                 os.close(descriptor)
-            self._note(head_file, noted, head)
         return head
 
     @contextmanager
@@ -122,17 +120,6 @@ class Chain:
             yield descriptor
         finally:
             os.close(descriptor)
-
-    def _note(self, head_file: int, noted: Head, head: Head) -> None:
-        """Write the head file. It may fail: the end is also in the records on the disk."""
-        try:
-            os.pwrite(head_file, _as_text(head), 0)
-        except OSError as error:
-            if self._unnoted is None:  # once for each outage
-                logger.error("the end of %s cannot be noted beside it (%s)", self.path, error)  # noqa: TRY400  # expected
-            self._unnoted = (noted, head)
-        else:
-            self._unnoted = None
 
     def _end(self, descriptor: int, noted: Head) -> tuple[int, Head]:
         """Return the size of the file and the end of the chain."""
