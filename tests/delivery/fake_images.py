@@ -1,7 +1,7 @@
 """The images of others that a service's compose files name, without a registry: real servers under the same tags.
 
 Caddy and PostgreSQL are of wheels and have the very versions that the tags name; Redis and Prometheus are Debian's.
-Users, folders and first commands are those of the official images. Grafana alone is a dummy: nobody packages it.
+Users, folders and first commands are those of the official images. Grafana alone is a dummy: no one packages it.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ RUN setcap cap_net_bind_service=+ep /usr/bin/caddy && ln -s {PROGRAMS}/* /usr/lo
 """
 ENTRYPOINT = r"""#!/bin/bash
 # What docker-library's entrypoint does for a container that starts as root: folders as root, a database as postgres,
-# made while nobody can reach it. https://github.com/docker-library/postgres/blob/master/docker-entrypoint.sh
+# made while no one can reach it. https://github.com/docker-library/postgres/blob/master/docker-entrypoint.sh
 set -euo pipefail
 if ((EUID == 0)); then
     install --directory --mode=700 "$PGDATA"

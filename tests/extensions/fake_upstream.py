@@ -61,7 +61,7 @@ class FakeUpstream:
         return Counter((self.folder / "asked").read_text().split())
 
     def freeze(self) -> None:
-        """Let it stand: connections are taken, and nobody answers."""
+        """Let it stand: connections are taken, and no one answers."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -1,4 +1,4 @@
-"""A key whose request was answered with 504, since nobody knew whether its COMMIT was carried out."""
+"""A key whose request was answered with 504, since no one knew whether its COMMIT was carried out."""
 
 import subprocess
 import time

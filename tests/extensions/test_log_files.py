@@ -143,7 +143,7 @@ def test_a_full_disk_costs_no_request_and_what_waits_is_written_later(
 
 @pytest.fixture
 def without_rights(rendered: Make, tmp_path: Path) -> Iterator[Rendered]:
-    """A service in a folder that it cannot write, run by somebody who is not above permissions.
+    """A service in a folder that it cannot write, run by a user who is not above permissions.
 
     The database is a file: the socket of a server may be closed to such a user as well.
     """

@@ -130,7 +130,7 @@ def test_the_server_goes_and_comes_back_under_load(
     assert before == dict.fromkeys("0123", 1)
     assert sum(loaded.values()) > 50  # the loader answered meanwhile
     assert loads() == loaded  # and does so no more
-    # A cold test machine: what counts is that nobody waits for the server's sake once the outage is known.
+    # A cold test machine: what counts is that no one waits for the server's sake once the outage is known.
     assert slowest["begins"] < 1.5
     assert slowest["lasts"] < 0.3
     assert process.http.get("/health").json()["status"] == "ok"

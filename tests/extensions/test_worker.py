@@ -83,7 +83,7 @@ def test_what_a_killed_worker_was_doing_is_done_by_another_one(worker_service: W
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_does_and_leaves_the_rest(worker_service: WorkerService) -> None:
-    first = worker_service.work(WORKER__SHUTDOWN_TIMEOUT="600")  # and not as long: nobody waits for what is idle
+    first = worker_service.work(WORKER__SHUTDOWN_TIMEOUT="600")  # and not as long: no one waits for what is idle
     worker_service.enqueue("short", seconds=2)
     until(lambda: worker_service.noted()["begin short"] == 1, worker_service.text())
     assert first.stop() == 0

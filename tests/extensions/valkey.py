@@ -38,7 +38,7 @@ class Server:
             time.sleep(0.02)
 
     def ask(self, command: str) -> str:
-        """The first line of the answer to a command, or nothing where nobody answers."""
+        """The first line of the answer to a command, or nothing where no one answers."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
                 connection.sendall(f"{command}\r\n".encode())
@@ -47,7 +47,7 @@ class Server:
             return ""
 
     def freeze(self) -> None:
-        """Let it stand: connections stay open, and nobody answers."""
+        """Let it stand: connections stay open, and no one answers."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -5,7 +5,6 @@ import re
 import subprocess
 import tokenize
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -63,16 +62,6 @@ MACROS = {"described": "load_manifests", "laid": "file_list", "offer": "choices_
 MARKER = re.compile(r"(Yours )?stand below this line[^\n]*|\bUSER nobody|\bnobody:nogroup|\"nobody\"")
 """The line above the owner's lines, of which a change is a conflict for every owner; and the user of that name."""
 EXEMPT = {"tests/lint/test_plain_english.py", "uv.lock", "licenses/Apache-2.0", "licenses/MIT", "licenses/proprietary"}
-NOT_YET = (
-    "template/app/",
-    "template/tests/",
-    "extensions/*/files/app/",
-    "extensions/*/tests/",
-    "tests/",
-    "benchmarks/",
-)
-"""The paths that still have such words. The number below only falls; empty this list once it is zero."""
-MOST_NOT_YET = 228
 
 
 @cache
@@ -124,11 +113,6 @@ def found(name: str) -> list[str]:
     return used
 
 
-def not_yet(name: str) -> bool:
-    """Return whether a file is in the list of those that still have such words."""
-    return any(Path(name).match(f"{folder}**") or re.match(folder.replace("*", "[^/]+"), name) for folder in NOT_YET)
-
-
 def test_the_words_of_the_list_are_found() -> None:
     assert prose("Untick what nobody needs, and mend the rest.") == [
         "Untick -> enable, disable, enabled",
@@ -140,12 +124,6 @@ def test_the_words_of_the_list_are_found() -> None:
     assert names("class Seldom:\n    pass  # Outage\n") == ["Seldom -> Throttle"]
 
 
-@pytest.mark.parametrize("name", [name for name in listed() if not not_yet(name)])
+@pytest.mark.parametrize("name", listed())
 def test_a_file_is_in_plain_english(name: str) -> None:
     assert not found(name)
-
-
-def test_the_files_that_are_not_yet_in_plain_english_become_fewer() -> None:
-    words = {name: found(name) for name in listed() if not_yet(name)}
-    counted = {name: len(used) for name, used in words.items() if used}
-    assert sum(counted.values()) <= MOST_NOT_YET, sorted(counted.items(), key=lambda item: -item[1])

@@ -71,7 +71,7 @@ class Clients:
         return await self.write(client, "create", f"entry-{next(self.numbers)}", 0, key=key)
 
     async def write(self, client: int, kind: str, reference: str, version: int, *, key: bool | None = None) -> Write:
-        """Write once, and again with the same key while nobody knows what has become of it."""
+        """Write once, and again with the same key while no one knows what has become of it."""
         made = 0 if kind == "delete" else version + 1
         with_key = self.random.random() < 0.6 if key is None else key
         write = Write(client, kind, reference, f"value-{next(self.numbers)}", made, key=with_key)

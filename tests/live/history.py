@@ -51,7 +51,7 @@ class Attempt:
 
 @dataclass
 class Write:
-    """One write, which is repeated with its key while nobody knows what has become of it."""
+    """One write, which is repeated with its key while no one knows what has become of it."""
 
     client: int
     kind: str
@@ -145,7 +145,7 @@ class Stored:
     entries: dict[str, tuple[str, int]]
     events: Counter[str]
     events_unknown: Counter[str]
-    """Those that say that nobody knows whether it happened."""
+    """Those that say that no one knows whether it happened."""
     jobs: Counter[str]
     jobs_are_rows: bool
     """Whether a job is a row of the very transaction, and so never without the write."""
@@ -186,10 +186,10 @@ def _of_writes(history: History, stored: Stored) -> Iterator[str]:
         if write.key and not write.refused and not write.resolved:
             yield f"its repetition has not resolved it, with {counts}: {write}"
         if "internal_error" in codes:
-            yield f"an error that nobody has foreseen, with {counts}: {write}"
+            yield f"an error that no one has foreseen, with {counts}: {write}"
     known = {write.value for write in history.writes}
     for value in (rows.keys() | stored.events.keys() | stored.jobs.keys()) - known:
-        yield f"nobody wrote {value}"
+        yield f"no one wrote {value}"
 
 
 def _of_entries(stored: Stored) -> Iterator[str]:

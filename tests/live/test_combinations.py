@@ -119,7 +119,7 @@ def imported(root: Path) -> set[str]:
 
 @pytest.mark.parametrize("answers", extremes(), ids=label)
 def test_what_a_service_imports_it_depends_on(answers: dict[str, Any], rendered: Make) -> None:
-    # The environment of these tests has everything: here is where a dependency that nobody lists comes out.
+    # The environment of these tests has everything: here is where a dependency that no one lists comes out.
     service = rendered(migrated=False, url="unused", **answers)
     script = (
         "import sys, importlib.metadata as m; d = m.packages_distributions();"

@@ -59,9 +59,9 @@ def test_lists_have_their_navigation_in_the_metadata(service: Service) -> None:
     assert found == [f"R-{number}" for number in range(5)]
     found, where = [], f"{ORDERS}/feed?size=2"
     while where:
-        stretch = success(http.get(where))
-        found += [item["reference"] for item in stretch["data"]]
-        where = stretch["metadata"]["links"]["next"]
+        page = success(http.get(where))
+        found += [item["reference"] for item in page["data"]]
+        where = page["metadata"]["links"]["next"]
     assert found == [f"R-{number}" for number in reversed(range(5))]
 
 

@@ -1,4 +1,4 @@
-"""The checker itself, on histories that are made up: one that is true passes, and every lie in it is found."""
+"""The checker itself, on histories that are made up: one that is true passes, and every false answer is found."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -65,7 +65,7 @@ LIES: dict[str, Change] = {
     "uncertain, with 2 rows": lambda _, stored: stored.ledger.append(Posting("value-3", "entry", 4)),
     "stored and never told": lambda _, stored: stored.events_unknown.pop("value-3"),
     "refused, with 0 rows, 0 events and 1": lambda _, stored: stored.events_unknown.update(["value-2"]),
-    "an error that nobody has foreseen": lambda history, _: history.writes[1].attempts.append(
+    "an error that no one has foreseen": lambda history, _: history.writes[1].attempts.append(
         Attempt(0, 2.5, 2.6, 500, "internal_error")
     ),
     "rows and jobs differ": lambda _, stored: stored.jobs.pop("value-3"),
@@ -81,7 +81,7 @@ LIES: dict[str, Change] = {
         Read("entry", 8.0, "", 0)
     ),
     "a read of what was never stored": lambda history, _: history.reads.append(Read("entry", 8.0, "value-2", 4)),
-    "nobody wrote": lambda _, stored: stored.ledger.append(Posting("value-99", "other", 1)),
+    "no one wrote": lambda _, stored: stored.ledger.append(Posting("value-99", "other", 1)),
 }
 
 

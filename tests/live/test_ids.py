@@ -1,4 +1,4 @@
-"""No id is given to a second row: a change that somebody repeats late meets nothing, and no stranger."""
+"""No id is given to a second row: a change that a caller repeats late meets nothing, and no stranger."""
 
 from collections.abc import Callable
 

@@ -98,7 +98,7 @@ def test_an_id_that_is_none_is_replaced(given: str, service: Service) -> None:
 def test_each_request_is_one_record(service: Service) -> None:
     body = b'{"reference": "x", "lines": []}'
     answer = service.http.post(
-        f"{ORDERS}?token=tell-nobody", content=body, headers={"Content-Type": "application/json"}
+        f"{ORDERS}?token=tell-no-one", content=body, headers={"Content-Type": "application/json"}
     )
     (record,) = service.logged(logger="access", correlation_id=answer.headers["x-correlation-id"])
     assert record["method"] == "POST"
@@ -109,7 +109,7 @@ def test_each_request_is_one_record(service: Service) -> None:
     assert record["sent"] == len(answer.content)
     assert record["client"] == "127.0.0.1"
     assert 0 < record["duration"] < 10
-    assert "tell-nobody" not in service.text()
+    assert "tell-no-one" not in service.text()
     placed = service.http.post(ORDERS, json=order("a record"))
     read = service.http.get(placed.headers["location"])
     (record,) = service.logged(logger="access", correlation_id=read.headers["x-correlation-id"])

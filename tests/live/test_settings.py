@@ -75,9 +75,9 @@ def test_migrations_refuse_the_same(service: Rendered) -> None:
 
 
 def test_a_line_shows_the_value_but_never_a_secret(service: Rendered) -> None:
-    said = refused(service, LOG__LEVEL="LOUD", HEALTH__KEY="tell-nobody")
+    said = refused(service, LOG__LEVEL="LOUD", HEALTH__KEY="tell-no-one")
     assert "'LOUD'" in "".join(said)
-    assert "tell-nobody" not in "".join(said)
+    assert "tell-no-one" not in "".join(said)
 
 
 def test_at_a_desk_the_lines_are_for_people(service: Rendered) -> None:

@@ -22,13 +22,13 @@ def note(what: str) -> None:
 
 
 def begun(room: str) -> bool:
-    """Whether somebody has."""
+    """Whether a caller has."""
     return f"begin {room}" in NOTES.read_text().splitlines()
 
 
 @job(delay=0.01)
 async def clean(state: State, room: str, seconds: float, slowly: bool) -> None:
-    """Take a while: with `slowly` an hour, unless somebody else has begun before."""
+    """Take a while: with `slowly` an hour, unless another caller has begun before."""
     first = not begun(room)
     note(f"begin {room}")
     logger.info("cleaning", extra={"room": room, "open": "database" in state})

@@ -48,7 +48,7 @@ class Posting(Base):
 
 
 class Content(Schema):
-    """What a client writes: a value that nobody else ever writes."""
+    """What a client writes: a value that no one else ever writes."""
 
     value: str
 
@@ -95,7 +95,7 @@ async def add(database: Database, follow: Follow, reference: str, value: str) ->
 
 
 async def locked(session: AsyncSession, reference: str, version: int) -> Entry:
-    """The entry, unless somebody else has changed it.
+    """The entry, unless another caller has changed it.
 
     Raises:
         NotFound: there is none.
@@ -133,7 +133,7 @@ async def create(reference: str, content: Content, database: DatabaseDep, follow
 async def change(
     reference: str, content: Content, version: ExpectedVersion, database: DatabaseDep, follow: FollowDep
 ) -> Shown:
-    """Change an entry that nobody else has changed."""
+    """Change an entry that no one else has changed."""
     async with database.transaction() as session:
         entry = await locked(session, reference, version)
         entry.value = content.value

@@ -29,13 +29,13 @@ async def insert(database: Database, *, fail: bool = False) -> int:
 
 @router.post("", status_code=201)
 async def do(database: DatabaseDep, outcome: Literal["committed", "rolled back", "undecided"]) -> int:
-    """Do it. The first time, the answer is that nobody knows."""
+    """Do it. The first time, the answer is that no one knows."""
     if LOST:
         return await insert(database)
     LOST.append(asyncio.create_task(insert(database, fail=outcome == "rolled back")))
     if outcome == "undecided":
         async with database.read() as connection:
-            while not await connection.scalar(WAITING):  # noqa: ASYNC110  # nobody could tell
+            while not await connection.scalar(WAITING):  # noqa: ASYNC110  # no one could tell
                 await asyncio.sleep(0.02)
     else:
         await asyncio.wait(LOST)

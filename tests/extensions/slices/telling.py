@@ -38,7 +38,7 @@ async def tell() -> None:
 
 @router.post("/failure")
 async def fail() -> None:
-    """Fail as nobody expected."""
+    """Fail as no one expected."""
     raise RuntimeError("as it was asked for")
 
 

@@ -43,7 +43,7 @@ async def fail() -> None:
 
 @router.get("/noise")
 async def noise(request: Request) -> None:
-    """Warn, log as a library does, and fail in a thread and in a task that nobody waits for."""
+    """Warn, log as a library does, and fail in a thread and in a task that no one waits for."""
     warnings.warn("this is dubious", UserWarning, stacklevel=1)
     logging.getLogger("some.library").warning("two\nlines for %s", request.url.path)
     logger.info("with fields", extra={"order": 7, "api_key": "abcdef123456"})
@@ -52,7 +52,7 @@ async def noise(request: Request) -> None:
 
 
 async def _broken() -> None:
-    raise ValueError("nobody waits for this")
+    raise ValueError("no one waits for this")
 
 
 @router.get("/forget")

@@ -105,7 +105,7 @@ def test_an_interrupt_by_hand_is_no_error(log_lines: Lines) -> None:
 
 def test_an_error_in_a_forgotten_task_is_a_line(log_lines: Lines) -> None:
     async def fail() -> None:
-        raise ValueError("nobody waits")
+        raise ValueError("no one waits")
 
     async def forget() -> None:
         task = asyncio.create_task(fail())
@@ -114,7 +114,7 @@ def test_an_error_in_a_forgotten_task_is_a_line(log_lines: Lines) -> None:
 
     asyncio.run(forget())
     gc.collect()
-    assert any("nobody waits" in line.get("exception", "") for line in log_lines())
+    assert any("no one waits" in line.get("exception", "") for line in log_lines())
 
 
 @pytest.mark.parametrize("value", [2**70, "half a pair: \ud800", {("a", 1): object()}, {1, 2}, b"\xff"])
@@ -165,7 +165,7 @@ def test_copies_of_a_line_are_json_without_secrets(capsys: pytest.CaptureFixture
     copies: list[tuple[Mapping[str, Any], bytes]] = []
     with copied_to(lambda record, line: copies.append((record, line))):
         logging.getLogger("app.here").info("sold", extra={"token": "s3cr3t"})
-    logging.getLogger("app.here").info("nobody copies this")
+    logging.getLogger("app.here").info("no one copies this")
     ((record, line),) = copies
     assert json.loads(line) == record
     assert {"event": "sold", "logger": "app.here", "token": "[redacted]", "service": "shop"}.items() <= record.items()

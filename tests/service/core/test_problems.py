@@ -60,7 +60,7 @@ async def raise_by_name(name: str) -> None:
 @router.get("/away")
 async def away() -> None:
     """Something is not there, and says so in two lines."""
-    raise errors.ServiceUnavailable from ConnectionRefusedError("nobody listens\nfor a long story")
+    raise errors.ServiceUnavailable from ConnectionRefusedError("no one listens\nfor a long story")
 
 
 @router.get("/http/{status}")
@@ -187,5 +187,5 @@ async def test_an_unexpected_error_is_a_500_that_says_nothing_internal(
 async def test_what_is_away_is_one_line_each_time(client: httpx2.AsyncClient, log_lines: Lines) -> None:
     problem(await client.get("/problems/away"), 503, "service_unavailable")
     (line,) = [line for line in log_lines() if line["level"] == "warning"]
-    assert line["event"].endswith(" (nobody listens)")
+    assert line["event"].endswith(" (no one listens)")
     assert "exception" not in line

@@ -15,7 +15,7 @@ LONG = ("a", "a.", "pass", "a-", "a://", "token=", " ", "basic ", "cookie", "'")
 
 @dataclass
 class Credentials:
-    """An object that somebody logs."""
+    """An object that code logs."""
 
     user: str
     password: str

@@ -30,7 +30,7 @@ DEBUG: dict[tuple[Any, ...], tuple[str, dict[str, Any]]] = {
 
 
 class Sold(NamedTuple):
-    """An event of somebody else."""
+    """An event of another module."""
 
     service: str
     amount: int

@@ -108,7 +108,7 @@ async def raw() -> dict[str, int]:
 @router.get("/taken")
 async def taken() -> Thing:
     """Never answers."""
-    raise Conflict("somebody has it")
+    raise Conflict("a caller has it")
 
 
 @router.get("/broken")
