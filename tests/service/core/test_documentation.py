@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Tools beside the service have settings of their own. The groups of features are their owner's to document.
 TOOLS = import_module("ops").SETTINGS if (ROOT / "ops" / "__init__.py").exists() else []
 SETTINGS = [*main.CORE_SETTINGS, *extensions.SETTINGS, *TOOLS]
-ROW = re.compile(r"^\| `([A-Z_]+__[A-Z_0-9]+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
+ROW = re.compile(r"^- `([A-Z_]+__[A-Z_0-9]+)` \((.*?)\): (.*)$", re.MULTILINE)
 FIELDS = {f"{group.group}__{name}".upper(): field for group in SETTINGS for name, field in group.model_fields.items()}
 
 
