@@ -11,7 +11,7 @@ import pytest
 
 from app.extensions.outbound import CallFailed, CallFinished, CallRetried, CallsExhausted
 from app.extensions.outbound.client import retry_after
-from app.extensions.outbound.guard import Attempts
+from app.extensions.outbound.guard import Call, Guard
 from app.extensions.outbound.settings import Policy
 from tests.extensions.outbound.conftest import Connect
 from tests.extensions.outbound.other import Other
@@ -122,9 +122,9 @@ def test_backoff_grows_is_random_and_has_a_limit() -> None:
     policy = Policy(backoff=1, backoff_limit=3, attempts=10, deadline=1000)
     highest = []
     for made in range(1, 6):
-        attempts = Attempts(policy, repeatable=True)
-        attempts.made = made
-        pauses = [attempts.pause(None) or 0.0 for _ in range(300)]
+        call = Call(Guard("billing", policy), "GET", lambda _: None, repeatable=True)
+        call.made = made
+        pauses = [call.next_pause(None) or 0.0 for _ in range(300)]
         assert min(pauses) < max(pauses) / 2
         highest.append(max(pauses))
     assert all(most * 0.8 < seen <= most for most, seen in zip((1, 2, 3, 3, 3), highest, strict=True))
