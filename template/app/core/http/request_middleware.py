@@ -118,6 +118,7 @@ class RequestMiddleware:
                 message = {**message, "message": error.message}
             await send(message)
 
+        scope["state"]["http"] = self.settings  # for the protocol, which knows the state alone
         try:
             await self.app(scope, receive, send_one_line)
         except ServiceError:
