@@ -65,8 +65,7 @@ class Draft:
         self.file = file
         self.size = 0
         self._sha256 = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._length = 0
+        self._waiting = bytearray()
 
     @property
     def sha256(self) -> str:
@@ -74,16 +73,15 @@ class Draft:
 
     async def write(self, data: bytes) -> None:
         self.size += len(data)
-        self._length += len(data)
-        self._waiting.append(data)
-        if self._length >= BLOCK:
+        self._waiting += data
+        if len(self._waiting) >= BLOCK:
             await self.flush()
 
     async def flush(self) -> None:
-        block, self._waiting, self._length = b"".join(self._waiting), [], 0
+        block, self._waiting = self._waiting, bytearray()
         await in_thread(self._write, block)
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: bytearray) -> None:
         self._sha256.update(block)
         self.file.write(block)
         self.file.flush()
