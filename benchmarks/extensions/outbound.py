@@ -1,7 +1,6 @@
 """What the guard costs a call, in process, over httpx2 alone and over a bare function.
 
 `python -m benchmarks.extensions.outbound SERVICE`, with the Python of that rendered service; prints microseconds.
-`python -m tests.service.overlay SERVICE` comes first: it brings the storage's server.
 """
 
 import asyncio
@@ -10,7 +9,6 @@ import logging
 import sys
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Any
 
@@ -19,16 +17,12 @@ from benchmarks.extensions import in_process
 CALLS = 1000
 ROUNDS = 15
 
-sys.path.append(str(Path(__file__).parents[2] / "extensions" / "outbound" / "tests"))  # its server
 
-
-async def measure(directory: Path) -> dict[str, float]:
+async def measure() -> dict[str, float]:
     """What a call of the client takes beyond one of httpx2, and a decorated function beyond itself."""
     import httpx2
-    from servers import Server
 
-    from app.extensions.outbound import Client, OutboundSettings, resilient
-    from app.extensions.outbound.breaker import Storage
+    from app.extensions.outbound import Client, resilient
     from app.extensions.outbound.guard import Guard
     from app.extensions.outbound.settings import Policy
 
@@ -44,13 +38,9 @@ async def measure(directory: Path) -> dict[str, float]:
     alone = httpx2.AsyncClient(transport=transport, base_url="http://other")
     policy = Policy(url="http://other")
     client = Client(Guard("other", policy), transport=transport)
-    server = Server(directory)
-    storage = Storage(OutboundSettings(storage_url=server.url, storage_timeout=10.0), "benchmark")
-    sharing = Client(Guard("other", policy, storage), transport=transport)
     calls = {
         "httpx2": lambda: alone.get("/"),
         "client": lambda: client.get("/"),
-        "sharing": lambda: sharing.get("/"),
         "bare": bare,
         "function": resilient("other")(bare),
     }
@@ -62,17 +52,13 @@ async def measure(directory: Path) -> dict[str, float]:
                 await call()
             if number:  # the first round warms up
                 taken[name].append((process_time() - started) / CALLS * 1e6)
-    await storage.client.close()
-    server.kill()
     found = {name: median(values) for name, values in taken.items()}
     return {
         "client_over_httpx2": round(found["client"] - found["httpx2"], 1),
-        "with_a_storage": round(found["sharing"] - found["client"], 1),
         "function": round(found["function"] - found["bare"], 1),
     }
 
 
 if __name__ == "__main__":
     in_process.enter(Path(sys.argv[1]).resolve())
-    with TemporaryDirectory() as directory:
-        print(json.dumps(asyncio.run(measure(Path(directory)))))
+    print(json.dumps(asyncio.run(measure())))

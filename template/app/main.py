@@ -16,7 +16,6 @@ from app.core.http.security import HttpSettings
 from app.core.observability import access_log, logging
 from app.core.observability.access_log import AccessLog
 from app.core.observability.logging import LogSettings
-from app.core.server import protocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import Group, ServiceSettings, Settings
 
@@ -54,7 +53,6 @@ def default_components(settings: Settings) -> list[Component]:
     """Return the components of the deployed service, outermost first."""
     core = [
         access_log.component(settings.of(LogSettings)),
-        protocol.component(settings.of(HttpSettings)),
         database.component(settings),
     ]
     return [*core, *extensions.components(settings), *features.components(settings)]

@@ -38,7 +38,7 @@ def production(rendered: Render, tmp_path_factory: pytest.TempPathFactory) -> It
         database = stack.enter_context(postgres.serve()).database()
         redis = stack.enter_context(valkey.serve(folder))
         machine = stack.enter_context(Machine(folder / "root", checkout(rendered(**ANSWERS), folder / "checkout")))
-        for name in ("REDIS__URL", "RATE_LIMIT__STORAGE_URL", "OUTBOUND__STORAGE_URL"):
+        for name in ("REDIS__URL", "RATE_LIMIT__STORAGE_URL"):
             machine.secret(name, redis.url)
         machine.secret("DATABASE__URL", database)
         machine.secret("AUDIT__KEY", "a key that seals the audit trail")

@@ -96,10 +96,6 @@ OF_AN_EXTENSION = {
     "outbound": {
         "another service is down, frozen or fails": "extensions/test_outbound::"
         "test_another_service_that_is_gone_or_stands_still_is_left_alone_until_it_is_back",
-        "the storage of the circuit breakers is gone, frozen or full": "extensions/test_outbound::"
-        "test_without_the_storage_each_process_has_its_own_and_no_call_suffers",
-        "a process is killed while its call tries for all": "outbound/test_shared_breaker::"
-        "test_a_probe_whose_process_was_killed_makes_way_when_its_time_is_over",
     },
     "worker": {
         "a worker is killed (`kill -9`)": "extensions/test_worker::"

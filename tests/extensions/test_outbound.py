@@ -1,4 +1,4 @@
-"""Another service fails, stands still or is killed, and one circuit breaker over several processes is exact."""
+"""Another service fails, stands still or is killed, and the circuit breaker is exact."""
 
 import time
 from collections import Counter
@@ -11,7 +11,6 @@ import pytest
 from tests.extensions.fake_upstream import FakeUpstream
 from tests.extensions.fake_upstream import serve as serve_upstream
 from tests.extensions.sliced import sliced
-from tests.extensions.valkey import Server, serve
 from tests.live.conftest import Make, Run
 from tests.live.service import BOUND, Rendered, Service
 
@@ -32,13 +31,6 @@ def billing(tmp_path: Path) -> Iterator[FakeUpstream]:
     with serve_upstream(tmp_path / "billing") as fake_upstream:
         fake_upstream.answer("/invoices", ["one"])
         yield fake_upstream
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[Server]:
-    """Where several processes share their breakers."""
-    with serve(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture
@@ -91,52 +83,12 @@ def test_of_50_parallel_calls_exactly_one_probes(start: Start, billing: FakeUpst
     assert changes == ["open", "half_open", "closed"]
 
 
-def test_two_processes_on_one_storage_count_together_and_send_one_probe(
-    start: Start, billing: FakeUpstream, storage: Server
-) -> None:
-    settings = {"OUTBOUND__STORAGE_URL": storage.url, "OUTBOUND__STORAGE_TIMEOUT": "20"}
-    processes = [start(**settings) for _ in range(2)]
-    assert probed_by(processes, billing) == {"ok": 1, "circuit_open": 49}
-    assert [ask(process) for process in processes] == ["ok", "ok"]
-    # A call by a function without `await` is one of them.
+def test_calls_by_a_function_without_await_count_too(start: Start, billing: FakeUpstream) -> None:
+    process = start()
     billing.answer("/invoices", status=500)
-    by_thread = [
-        processes[n % 2].http.get(f"{INVOICES}/by-thread", params={"address": f"{billing.url}/invoices"})
-        for n in range(4)
-    ]
-    assert [answer.json()["code"] for answer in by_thread] == ["call_failed"] * 3 + ["circuit_open"]
-    # The one that probes is killed: when its time is over the other one does.
-    billing.answer("/invoices", held=True)
-    lost, other = start(**settings, OUTBOUND__TIMEOUT="2"), processes[0]
-    before = billing.asked()["/invoices"]
-    time.sleep(1.1)
-    with ThreadPoolExecutor(1) as pool:
-        probe = pool.submit(ask, lost)
-        until(lambda: billing.asked()["/invoices"] == before + 1, "it probes")
-        lost.process.kill()
-        assert probe.exception() is not None
-    assert ask(other) == "circuit_open"
-    billing.answer("/invoices", ["one"])
-    until(lambda: ask(other) == "ok", "another call probes")
-
-
-@pytest.mark.parametrize("how", ["kill", "freeze"])
-def test_without_the_storage_each_process_has_its_own_and_no_call_suffers(
-    start: Start, billing: FakeUpstream, storage: Server, how: str
-) -> None:
-    process = start(OUTBOUND__STORAGE_URL=storage.url, OUTBOUND__RECOVERY="600")
-    assert ask(process) == "ok"
-    getattr(storage, how)()
-    with ThreadPoolExecutor(16) as pool:
-        assert Counter(pool.map(ask, [process] * 64)) == {"ok": 64}
-    billing.answer("/invoices", status=500)
-    assert [ask(process) for _ in range(5)] == ["call_failed"] * 3 + ["circuit_open"] * 2
-    billing.answer("/invoices", ["one"])
-    storage.start() if how == "kill" else storage.thaw()
-    assert process.logged(event="the storage of the circuit breakers answers again")
-    assert ask(process) == "ok"  # what all processes know counts again
-    warned = [line for line in process.lines() if line["level"] == "warning" and "storage" in line["event"]]
-    assert len(warned) == 1
+    path, params = f"{INVOICES}/by-thread", {"address": f"{billing.url}/invoices"}
+    codes = [process.http.get(path, params=params).json()["code"] for _ in range(4)]
+    assert codes == ["call_failed"] * 3 + ["circuit_open"]
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
@@ -159,15 +111,11 @@ def test_another_service_that_is_gone_or_stands_still_is_left_alone_until_it_is_
     assert {"200", "CircuitOpen"} < outcomes
 
 
-def test_all_share_the_server_of_the_cache_where_both_are_ticked(rendered: Make) -> None:
-    example = (
-        rendered(extensions=["redis", "outbound"], sample=False, migrated=False).root / ".env.example"
-    ).read_text()
-    assert "\nOUTBOUND__STORAGE_URL=${REDIS__URL}\n" in example
-
-
 def test_a_wrong_setting_stops_the_start_with_one_line(service: Rendered) -> None:
-    done = service.run("app", settings={"OUTBOUND__STORAGE_URL": "amqp://:secret-of-mine@host/0"})
+    done = service.run("app", settings={"OUTBOUND__TIMEOUT": "0"})
     assert done.returncode == 2
-    assert "OUTBOUND__STORAGE_URL: has to look like redis://" in done.stdout
-    assert "secret-of-mine" not in done.stdout
+    assert "OUTBOUND__TIMEOUT: " in done.stdout
+
+
+def test_the_settings_of_a_shared_breaker_are_ignored(start: Start) -> None:
+    assert ask(start(OUTBOUND__STORAGE_URL="redis://localhost:6379/0")) == "ok"

@@ -7,15 +7,12 @@ from typing import Any
 import pytest
 
 from app.core.telemetry import listening
-from app.extensions.outbound import BreakerChanged, CallFinished, CallRetried, Client, OutboundSettings
-from app.extensions.outbound.breaker import Storage
+from app.extensions.outbound import BreakerChanged, CallFinished, CallRetried, Client
 from app.extensions.outbound.guard import Guard
 from app.extensions.outbound.settings import Policy
 from tests.extensions.outbound.other import Other, listening_other
-from tests.extensions.outbound.servers import Server
 
 Connect = Callable[..., Client]
-Connected = Callable[..., Storage]
 
 
 @pytest.fixture
@@ -49,24 +46,3 @@ def told() -> Iterator[list[Any]]:
         listening(BreakerChanged, events.append),
     ):
         yield events
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the test's own, to be broken."""
-    started = Server(tmp_path_factory.mktemp("storage"))
-    yield started
-    started.kill()
-
-
-@pytest.fixture
-async def storages() -> AsyncIterator[Connected]:
-    """Makes connections as each process has its own; `timeout` is one that only a broken server exceeds."""
-    async with AsyncExitStack() as stack:
-
-        def make(server: Server, timeout: float = 10.0) -> Storage:
-            storage = Storage(OutboundSettings(storage_url=server.url, storage_timeout=timeout), "test")
-            stack.push_async_callback(storage.client.close)
-            return storage
-
-        yield make

@@ -11,7 +11,7 @@ import pytest
 
 from app.extensions.outbound import CallFailed, CallFinished, CallRetried, CallsExhausted
 from app.extensions.outbound.client import retry_after
-from app.extensions.outbound.guard import Attempts
+from app.extensions.outbound.guard import Call, Guard
 from app.extensions.outbound.settings import Policy
 from tests.extensions.outbound.conftest import Connect
 from tests.extensions.outbound.other import Other
@@ -122,9 +122,9 @@ def test_backoff_grows_is_random_and_has_a_limit() -> None:
     policy = Policy(backoff=1, backoff_limit=3, attempts=10, deadline=1000)
     highest = []
     for made in range(1, 6):
-        attempts = Attempts(policy, repeatable=True)
-        attempts.made = made
-        pauses = [attempts.pause(None) or 0.0 for _ in range(300)]
+        call = Call(Guard("billing", policy), "GET", lambda _: None, repeatable=True)
+        call.made = made
+        pauses = [call.next_pause(None) or 0.0 for _ in range(300)]
         assert min(pauses) < max(pauses) / 2
         highest.append(max(pauses))
     assert all(most * 0.8 < seen <= most for most, seen in zip((1, 2, 3, 3, 3), highest, strict=True))
@@ -138,7 +138,7 @@ async def test_so_many_calls_at_a_time_and_the_rest_wait_so_long(other: Other, c
     assert time.monotonic() - started < 2.5  # all of them, five at a time, would take 3
     assert other.busiest == 5
     assert sum(isinstance(answer, CallsExhausted) for answer in answers) == 45
-    assert client.guard.breaker.own.state == "closed"
+    assert client.guard.breaker.state == "closed"
 
 
 async def test_who_waits_gets_the_place_that_becomes_free(other: Other, connect: Connect) -> None:
@@ -163,4 +163,4 @@ async def test_a_wrong_address_is_the_callers_own_mistake(connect: Connect) -> N
         await client.get("ftp://example.com/")
     with pytest.raises(httpx2.InvalidURL):
         await client.get("http://[::1/")
-    assert client.guard.breaker.own.state == "closed"
+    assert client.guard.breaker.state == "closed"

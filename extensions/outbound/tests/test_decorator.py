@@ -100,7 +100,7 @@ async def test_other_errors_pass_and_say_nothing_of_the_service(kind: str, confi
                 await ask()
             with pytest.raises(NotFound):
                 await missing()
-        assert guard_of("billing").breaker.own.state == "closed"
+        assert guard_of("billing").breaker.state == "closed"
     assert len(calls) == 2
 
 

@@ -6,21 +6,22 @@ import anyio
 import pytest
 
 from app.core.data import redis_client
-from app.core.data.redis_client import BackendUnavailable, OutageGuard
+from app.core.data.redis_client import BackendUnavailable, RedisClient
 from app.core.observability import throttle
 from app.core.observability.throttle import Throttle
 
 CALLER: ContextVar[str] = ContextVar("CALLER", default="none")
 
 
-class Server:
-    """Answers, or does not."""
+class Server(RedisClient):
+    """A client of a server that answers, or does not."""
 
     def __init__(self) -> None:
+        url = "redis://localhost:1/0"  # nothing is sent there
+        super().__init__(url, timeout=1, connections=1, server="the server", meanwhile="it is not missed")
         self.there = True
         self.calls = 0
         self.callers: list[str] = []
-        self.outage = OutageGuard("the server", "it is not missed", failures=(OSError,), probe=self.look)
 
     async def call(self) -> int:
         self.calls += 1
@@ -28,9 +29,9 @@ class Server:
             raise ConnectionRefusedError("refused")
         return self.calls
 
-    async def look(self) -> None:
+    async def _look(self) -> None:
         self.callers.append(CALLER.get())
-        await self.outage.guard(self.call)
+        await self._guarded(self.call)
 
 
 @pytest.fixture
@@ -51,12 +52,12 @@ async def test_while_it_is_away_nobody_asks_but_the_one_who_looks(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    assert await server.outage.guard(server.call) == 1
+    assert await server._guarded(server.call) == 1
     server.there = False
     CALLER.set("a request")
     for _ in range(100):
         with pytest.raises(BackendUnavailable):
-            await server.outage.guard(server.call)
+            await server._guarded(server.call)
     assert server.calls == 2
     await looked_for(server, 3)
     assert set(server.callers) == {"none"}
@@ -65,7 +66,7 @@ async def test_while_it_is_away_nobody_asks_but_the_one_who_looks(
         while "answers again" not in caplog.text:  # noqa: ASYNC110  # no event to wait for
             await anyio.sleep(0.005)
     looked = len(server.callers)
-    assert await server.outage.guard(server.call) == server.calls
+    assert await server._guarded(server.call) == server.calls
     await anyio.sleep(0.1)
     assert len(server.callers) == looked
     assert [record.getMessage() for record in caplog.records] == [
@@ -79,15 +80,15 @@ async def test_an_error_that_is_no_outage_is_the_callers(server: Server) -> None
         raise ValueError("of the caller's")
 
     with pytest.raises(ValueError, match="of the caller's"):
-        await server.outage.guard(wrong)
-    assert await server.outage.guard(server.call) == 1
+        await server._guarded(wrong)
+    assert await server._guarded(server.call) == 1
 
 
 async def test_after_a_stop_nobody_looks(server: Server) -> None:
     server.there = False
     with pytest.raises(BackendUnavailable):
-        await server.outage.guard(server.call)
-    server.outage.close()
+        await server._guarded(server.call)
+    await server.close()
     await anyio.sleep(0.1)
     assert server.callers == []
 

@@ -18,7 +18,6 @@ Process = Callable[[State], Awaitable[None]]
 
 @asynccontextmanager
 async def nothing_to_open(_: State) -> AsyncIterator[State]:
-    """Hold no resource."""
     yield {}
 
 

@@ -25,8 +25,6 @@ class ValueMissing(errors.ValidationFailed):
 
 
 class ValueRefused(errors.ValidationFailed):
-    """The database refuses this value."""
-
     code = "value_refused"
     message = "this value is not acceptable"
 

@@ -79,7 +79,6 @@ class Health:
         return await asyncio.shield(self._round)
 
     async def failing(self) -> list[str]:
-        """Return the critical parts that do not work."""
         return [name for name, part in (await self.parts()).items() if part.critical and part.status == "failed"]
 
     async def _probe_all(self) -> dict[str, PartHealth]:

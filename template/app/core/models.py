@@ -25,7 +25,6 @@ class Timestamp(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Restore the zone."""
         del dialect
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 

@@ -123,7 +123,6 @@ def links(request: Request, **pages: Mapping[str, object] | None) -> Links:
 
 
 def page_links(request: Request, params: PageParams, total: int) -> Links:
-    """Return the links of one page."""
     pages = max(1, -(-total // params.size))
     return links(
         request,
@@ -135,7 +134,6 @@ def page_links(request: Request, params: PageParams, total: int) -> Links:
 
 
 def cursor_links(request: Request, cursor: str | None) -> Links:
-    """Return the links of one part."""
     return links(request, first={"cursor": None}, next={"cursor": cursor} if cursor else None)
 
 

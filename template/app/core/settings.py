@@ -63,7 +63,6 @@ class ServiceSettings(Group):
 
     @property
     def production(self) -> bool:
-        """Return whether it runs in production."""
         return self.environment == "production"
 
 

@@ -104,7 +104,7 @@ def emit(event: tuple[Any, ...]) -> None:
 
 def anyone_listens_to(event: type[EventT]) -> bool:
     """Return whether an event has a listener, so that hot paths make none without."""
-    return event in _listeners
+    return bool(_listeners.get(event))
 
 
 @contextmanager
@@ -116,10 +116,7 @@ def listening(event: type[EventT], listener: Listener[EventT]) -> Iterator[None]
     finally:
         rest = list(_listeners[event])
         rest.remove(listener)
-        if rest:
-            _listeners[event] = tuple(rest)
-        else:
-            del _listeners[event]
+        _listeners[event] = tuple(rest)
 
 
 def __getattr__(name: str) -> Any:

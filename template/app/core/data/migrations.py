@@ -15,7 +15,6 @@ VERSIONS = PROJECT / "migrations" / "versions"
 
 
 def heads(directory: Path = VERSIONS) -> set[str]:
-    """Return the newest revisions."""
     revisions, replaced = _read(directory)
     return revisions - replaced
 

@@ -106,7 +106,6 @@ def body(error: ServiceError, path: str) -> bytes:
 
 
 def response(error: ServiceError, path: str) -> Response:
-    """Return the response for an error."""
     return Response(body(error, path), status_code=error.status, media_type=PROBLEM, headers=error.headers)
 
 

@@ -64,16 +64,14 @@ class HttpSettings(Group):
         return self
 
 
-def headers(
-    settings: HttpSettings, *, content_security_policy: str = "default-src 'none'; frame-ancestors 'none'"
-) -> HeaderList:
+def headers(settings: HttpSettings) -> HeaderList:
     """Return the security headers of every response (https://owasp.org/www-project-secure-headers/)."""
     named = {
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-        "Content-Security-Policy": content_security_policy,
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
         "Vary": "Accept-Encoding, Origin" if settings.cors_origins else "Accept-Encoding",
     }
     if settings.hsts:

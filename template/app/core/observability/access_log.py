@@ -21,7 +21,6 @@ class AccessLog:
         self.slow = settings.slow_request
 
     def __call__(self, request: RequestContext, route: str, duration: float) -> None:
-        """Write one line."""
         slow = duration >= self.slow
         if self.quiet or (self.warnings_only and not slow):
             return

@@ -2,14 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import copy_context
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.core import context
-from app.core.component import Component, State
 from app.core.context import RequestContext
 from app.core.errors import PROBLEM, BadRequest, HeadersTooLarge, RequestTimedOut, ServiceError
 from app.core.http import problems
@@ -101,12 +98,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
 
     def resume_writing(self) -> None:
-        """The client takes its answer."""
         self._stalled = _cancelled(self._stalled)
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all timers."""
         for timer in (self._late, self._stalled, self._discarding):
             _cancelled(timer)
         super().connection_lost(exc)
@@ -155,16 +150,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.write_eof()
         self._discarding = self.loop.call_later(LINGER, self.transport.close)
-
-
-def component(settings: HttpSettings) -> Component:
-    """Hand the limits to each connection: the server knows the state of the service, and not its settings."""
-
-    @asynccontextmanager
-    async def lifespan(_: State) -> AsyncIterator[State]:
-        yield {"http": settings}
-
-    return Component(name="http", lifespan=lifespan)
 
 
 def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:

@@ -10,7 +10,6 @@ from app.extensions.api_keys.keyring import make
 
 
 def main() -> int:
-    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m app.extensions.api_keys", description="Make a key for a client.")
     parser.add_argument("client", help="whose key it is, for example billing")
     parser.add_argument("--scope", action="append", default=[], help="a scope of the key; may be given several times")

@@ -25,8 +25,6 @@ class ApiKeyInvalid(AuthenticationFailed):
 
 
 class ApiKeyInsufficient(PermissionDenied):
-    """The key lacks the scope."""
-
     code = "api_key_insufficient"
     message = "this key lacks a scope"
 

@@ -25,7 +25,6 @@ class StoredKey(BaseModel):
 
     @property
     def expired(self) -> bool:
-        """Return true if the key has expired."""
         return self.expires is not None and self.expires <= datetime.now(UTC)
 
 

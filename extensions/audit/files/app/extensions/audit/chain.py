@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from app.core import context
+from app.core.observability.logging import as_json
 from app.core.observability.redaction import redact
 from app.core.telemetry import BusinessEvent, SecurityEvent
 
@@ -54,7 +53,7 @@ def chained(records: Iterable[Record], head: Head, key: bytes) -> tuple[bytes, H
     lines = []
     for record in records:
         number = head.number + 1
-        body = b'{"number":%d,"previous":"%b",' % (number, head.seal.encode()) + _encoded(record)[1:-1]
+        body = b'{"number":%d,"previous":"%b",' % (number, head.seal.encode()) + as_json(record)[1:-1]
         head = Head(number, seal(body, key))
         lines.append(body + _HASH + head.seal.encode() + b'"}\n')
     return b"".join(lines), head
@@ -74,13 +73,6 @@ def seal(body: bytes, key: bytes) -> str:
     return hmac.digest(key, body, "sha256").hex() if key else hashlib.sha256(body).hexdigest()
 
 
-def _encoded(record: Record) -> bytes:
-    try:
-        return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:  # an integer beyond 64 bits, half a surrogate pair
-        return json.dumps(record, default=str, skipkeys=True).encode()
-
-
 logger = logging.getLogger(__name__)
 
 
@@ -96,8 +88,6 @@ class Chain:
         self._key = key
         self._known: tuple[int, int, Head] | None = None
         """The inode and size of the file, and the end of the chain, after the last write of this process."""
-        self._unnoted: tuple[Head, Head] | None = None
-        """The outdated head in the head file, and the end that could not be written there."""
 
     def append(self, records: Sequence[Record]) -> Head:
         """Append records, all or none, or raise `OSError`."""
@@ -105,12 +95,13 @@ class Chain:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
             try:
                 noted = read_head(head_file)
-                outdated, missed = self._unnoted or (noted, noted)
-                size, head = self._end(descriptor, missed if noted == outdated else noted)
+                size, head = self._end(descriptor, noted)
                 data, head = chained(records, head, self._key)
                 try:
                     _write(descriptor, data)
                     os.fsync(descriptor)
+                    if head != noted:
+                        os.pwrite(head_file, _as_text(head), 0)
                 except OSError:
                     with suppress(OSError):
                         os.ftruncate(descriptor, size)  # else half of the batch would be written twice
@@ -118,7 +109,6 @@ class Chain:
                 self._known = (os.fstat(descriptor).st_ino, size + len(data), head)
             finally:
                 os.close(descriptor)
-            self._note(head_file, noted, head)
         return head
 
     @contextmanager
@@ -130,17 +120,6 @@ class Chain:
             yield descriptor
         finally:
             os.close(descriptor)
-
-    def _note(self, head_file: int, noted: Head, head: Head) -> None:
-        """Write the head file. It may fail: the end is also in the records on the disk."""
-        try:
-            os.pwrite(head_file, _as_text(head), 0)
-        except OSError as error:
-            if self._unnoted is None:  # once for each outage
-                logger.error("the end of %s cannot be noted beside it (%s)", self.path, error)  # noqa: TRY400  # expected
-            self._unnoted = (noted, head)
-        else:
-            self._unnoted = None
 
     def _end(self, descriptor: int, noted: Head) -> tuple[int, Head]:
         """Return the size of the file and the end of the chain."""
@@ -166,7 +145,6 @@ class Chain:
 
 
 def read_head(descriptor: int) -> Head:
-    """Read the head file."""
     number, _, seal = os.pread(descriptor, 200, 0).decode(errors="replace").partition(":")
     whole = number.isdecimal() and len(seal.strip()) == len(START.seal)  # a full disk may store only a part
     return Head(int(number), seal.strip()) if whole else START

@@ -23,5 +23,4 @@ class AuditSettings(Group):
 
     @property
     def sealing_key(self) -> bytes:
-        """Return the key, or no bytes."""
         return self.key.get_secret_value().encode() if self.key else b""

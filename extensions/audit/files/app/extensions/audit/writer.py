@@ -36,7 +36,6 @@ class AuditWriter:
         self._thread.start()
 
     def put(self, record: Record) -> None:
-        """Take a record."""
         if len(self._pending) >= self._most:
             _log(record)
             return
@@ -53,7 +52,6 @@ class AuditWriter:
 
     @property
     def pending(self) -> int:
-        """Return the number of unwritten records."""
         return len(self._pending)
 
     def _run(self) -> None:

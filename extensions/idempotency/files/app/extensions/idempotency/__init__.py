@@ -52,7 +52,6 @@ def component(settings: Settings) -> Component:
 
 
 async def clean(store: KeyStore, pause: float) -> None:
-    """Remove expired keys periodically."""
     while True:
         await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  # so that not all processes do it at once
         try:

@@ -40,7 +40,6 @@ class Fingerprint:
         self._parts = _Parts(boundary, query) if boundary else None
 
     def update(self, data: bytes) -> None:
-        """Add more of the body."""
         self._content.update(data)
         if self._parts:
             self._parts.update(data)
@@ -51,7 +50,6 @@ class Fingerprint:
         return self._content.hexdigest()
 
     def digest(self) -> str:
-        """Return the fingerprint of the request so far."""
         content = self._parts.digest() if self._parts else self._content.hexdigest()
         return hashlib.sha256(json.dumps([self._headers, content]).encode()).hexdigest()
 

@@ -21,28 +21,20 @@ class IdempotencySettings(Group):
 
 
 class IdempotencyKeyInvalid(BadRequest):
-    """The key is malformed."""
-
     code = "idempotency_key_invalid"
     message = "an Idempotency-Key has 1 to 255 visible ASCII characters"
 
 
 class IdempotencyKeyReused(ValidationFailed):
-    """The key was used for another request."""
-
     code = "idempotency_key_reused"
     message = "this Idempotency-Key was sent with another request: use a new key for a new request"
 
 
 class RequestInProgress(Conflict):
-    """The same request is being carried out."""
-
     code = "request_in_progress"
     message = "this request is being processed: send it again for its answer"
 
 
 class AnswerNotKept(Conflict):
-    """The request was carried out, but its response is lost."""
-
     code = "answer_not_kept"
     message = "this request was processed, but its answer was not stored: read the data that it changed"

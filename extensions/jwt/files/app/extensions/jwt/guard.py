@@ -24,7 +24,6 @@ class RejectAllVerifier:
     """The verifier of a service without an issuer."""
 
     async def verify(self, token: str) -> User:
-        """Refuse every token."""
         del token
         raise TokenRefused("no issuer is configured")
 

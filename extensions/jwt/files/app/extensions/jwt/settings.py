@@ -38,7 +38,6 @@ class JwtSettings(Group):
 
     @property
     def remote(self) -> bool:
-        """Return true if the keys are fetched."""
         return self.secret is None and self.issuer is not None
 
     @model_validator(mode="after")
@@ -125,8 +124,6 @@ class TokenInvalid(AuthenticationFailed):
 
 
 class ScopeInsufficient(PermissionDenied):
-    """The token lacks the scope."""
-
     code = "scope_insufficient"
     message = "this token lacks a scope"
 

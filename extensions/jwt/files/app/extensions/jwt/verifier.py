@@ -74,7 +74,6 @@ def shared_secret(secret: str) -> FindKey:
 
 
 def trusting(settings: JwtSettings) -> Component:
-    """Return the component."""
     if settings.secret:
         verifier = Verifier(settings, shared_secret(settings.secret.get_secret_value()))
 

@@ -8,8 +8,7 @@ from typing import Any
 from fastapi import Depends, Request
 
 from app.core.component import Check, Component, State
-from app.core.settings import ServiceSettings, Settings
-from app.extensions.outbound.breaker import Storage
+from app.core.settings import Settings
 from app.extensions.outbound.client import Client, Outbound, installed, resilient
 from app.extensions.outbound.settings import (
     BreakerChanged,
@@ -48,14 +47,12 @@ def client(service: str) -> Any:
 
 def component(settings: Settings) -> Component:
     """Keep a client and a guard for each service."""
-    mine, service = settings.of(OutboundSettings), settings.of(ServiceSettings)
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
         for name in ("httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)  # they log whole URLs and headers
-        storage = Storage(mine, service.name) if mine.storage_url else None
-        outbound = Outbound(mine, storage)
+        outbound = Outbound(settings.of(OutboundSettings))
         with installed(outbound):
             try:
                 yield {"outbound": outbound}
@@ -63,7 +60,7 @@ def component(settings: Settings) -> Component:
                 await outbound.close()
 
     async def probe(state: State) -> Mapping[str, Any]:
-        states = {service: await guard.breaker.look() for service, guard in list(state["outbound"].guards.items())}
+        states = {service: guard.breaker.state for service, guard in list(state["outbound"].guards.items())}
         if ill := [service for service, breaker in states.items() if breaker != "closed"]:
             raise CallFailed(", ".join(ill), "CircuitOpen")
         return states

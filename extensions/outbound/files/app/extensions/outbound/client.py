@@ -14,7 +14,6 @@ import httpx2
 
 from app.core.context import outgoing_headers
 from app.core.errors import ServiceError
-from app.extensions.outbound.breaker import Storage
 from app.extensions.outbound.guard import Failure, Guard
 from app.extensions.outbound.settings import OutboundSettings
 
@@ -118,9 +117,8 @@ def retry_after(value: str | None) -> float | None:
 class Outbound:
     """The guards and clients of all services that this one calls, by name."""
 
-    def __init__(self, settings: OutboundSettings, storage: Storage | None = None) -> None:
+    def __init__(self, settings: OutboundSettings) -> None:
         self._settings = settings
-        self._storage = storage
         self._lock = Lock()
         self.guards: dict[str, Guard] = {}
         self.clients: dict[str, Client] = {}
@@ -128,24 +126,19 @@ class Outbound:
             self.client(service)
 
     def guard(self, service: str) -> Guard:
-        """Return the guard before a service."""
         with self._lock:
             if service not in self.guards:
-                self.guards[service] = Guard(service, self._settings.policy(service), self._storage)
+                self.guards[service] = Guard(service, self._settings.policy(service))
             return self.guards[service]
 
     def client(self, service: str) -> Client:
-        """Return the client of a service."""
         if service not in self.clients:
             self.clients[service] = Client(self.guard(service))
         return self.clients[service]
 
     async def close(self) -> None:
-        """Close every connection."""
         for client in self.clients.values():
             await client.http.aclose()
-        if self._storage is not None:
-            await self._storage.client.close()
 
 
 _current = Outbound(OutboundSettings())

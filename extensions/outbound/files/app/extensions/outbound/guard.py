@@ -10,7 +10,7 @@ from threading import BoundedSemaphore
 from typing import TypeVar
 
 from app.core.telemetry import emit
-from app.extensions.outbound.breaker import Breaker, SharedBreaker, Storage
+from app.extensions.outbound.breaker import Breaker
 from app.extensions.outbound.settings import CallFailed, CallFinished, CallRetried, CallsExhausted, Policy
 
 T = TypeVar("T")
@@ -32,39 +32,13 @@ Judge = Callable[[Exception], Failure | None]
 """Returns None for errors of the caller, which pass through."""
 
 
-class Attempts:
-    """The attempts at one call: exponential backoff with full jitter, `Retry-After`, and one deadline."""
-
-    def __init__(self, policy: Policy, *, repeatable: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self.made = 0
-        self._policy = policy
-        self._most = policy.attempts if repeatable else 1
-        self._clock = clock
-        self._end = clock() + policy.deadline
-
-    def seconds(self) -> float:
-        """Return the time of the next attempt: its own limit, or the rest of the deadline."""
-        return min(self._policy.timeout, self._end - self._clock())
-
-    def pause(self, retry_after: float | None) -> float | None:
-        """Return the seconds until the next attempt, or None if there is none.
-
-        Full jitter spreads callers best: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        """
-        if self.made >= self._most:
-            return None
-        most = min(self._policy.backoff_limit, self._policy.backoff * 2 ** (self.made - 1))
-        pause = random.uniform(0, most) + (retry_after or 0)  # noqa: S311  # not a secret
-        return pause if self._clock() + pause < self._end else None
-
-
 class Guard:
     """The limits that all calls to one service share."""
 
-    def __init__(self, service: str, policy: Policy, storage: Storage | None = None) -> None:
+    def __init__(self, service: str, policy: Policy) -> None:
         self.service = service
         self.policy = policy
-        self.breaker = SharedBreaker(Breaker(service, policy), policy, storage)
+        self.breaker = Breaker(service, policy)
         self._tasks = asyncio.Semaphore(policy.concurrency)
         self._threads = BoundedSemaphore(policy.concurrency)
 
@@ -79,13 +53,13 @@ class Guard:
             while True:
                 await self._enter()
                 try:
-                    admission = await self.breaker.admit()
+                    era = self.breaker.admit()
                     try:
                         with call.attempt():
-                            async with asyncio.timeout(call.attempts.seconds()):
+                            async with asyncio.timeout(call.seconds()):
                                 return call.ended(await send())
                     finally:
-                        await self.breaker.settle(admission, call.succeeded)
+                        self.breaker.settle(era, call.succeeded)
                 finally:
                     self._tasks.release()
                 await asyncio.sleep(call.pause)
@@ -98,12 +72,12 @@ class Guard:
                 if not self._threads.acquire(timeout=self.policy.patience):
                     raise CallsExhausted(self.service, "CallsExhausted")
                 try:
-                    admission = self.breaker.admit_from_thread()
+                    era = self.breaker.admit()
                     try:
                         with call.attempt():
                             return call.ended(send())
                     finally:
-                        self.breaker.settle_from_thread(admission, call.succeeded)
+                        self.breaker.settle(era, call.succeeded)
                 finally:
                     self._threads.release()
                 time.sleep(call.pause)
@@ -120,17 +94,35 @@ class Guard:
 
 
 class Call:
-    """One call, with the result of each attempt."""
+    """One call with its attempts: exponential backoff with full jitter, `Retry-After`, and one deadline."""
 
     def __init__(self, guard: Guard, method: str, judge: Judge, *, repeatable: bool) -> None:
-        self.attempts = Attempts(guard.policy, repeatable=repeatable)
+        self.made = 0
         self.pause = 0.0
         self.succeeded: bool | None = None
         """The end of the attempt; None if it says nothing about the service, such as a cancelled one."""
         self._guard = guard
+        self._most = guard.policy.attempts if repeatable else 1
+        self._end = time.monotonic() + guard.policy.deadline
         self._method = method
         self._judge = judge
         self._outcome = "ok"
+
+    def seconds(self) -> float:
+        """Return the time of the next attempt: its own limit, or the rest of the deadline."""
+        return min(self._guard.policy.timeout, self._end - time.monotonic())
+
+    def next_pause(self, retry_after: float | None) -> float | None:
+        """Return the seconds until the next attempt, or None if there is none.
+
+        Full jitter spreads callers best: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
+        if self.made >= self._most:
+            return None
+        policy = self._guard.policy
+        most = min(policy.backoff_limit, policy.backoff * 2 ** (self.made - 1))
+        pause = random.uniform(0, most) + (retry_after or 0)  # noqa: S311  # not a secret
+        return pause if time.monotonic() + pause < self._end else None
 
     def ended(self, result: T) -> T:
         """Note the status of an answer, and return the answer."""
@@ -140,7 +132,7 @@ class Call:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Run one attempt. Ends without an error if the next one is due after `pause` seconds."""
-        self.attempts.made += 1
+        self.made += 1
         self.succeeded = None
         try:
             yield
@@ -150,7 +142,7 @@ class Call:
             self.succeeded = failure is None or not failure.ill
             if failure is None:
                 raise
-            pause = self.attempts.pause(failure.retry_after) if failure.again else None
+            pause = self.next_pause(failure.retry_after) if failure.again else None
             if pause is None:
                 raise CallFailed(self._guard.service, failure.reason, retry_after=failure.retry_after) from error
             emit(CallRetried(self._guard.service, self._method, failure.reason))
@@ -167,4 +159,4 @@ class Call:
             raise
         finally:
             seconds = time.perf_counter() - started
-            emit(CallFinished(self._guard.service, self._method, self._outcome, seconds, self.attempts.made))
+            emit(CallFinished(self._guard.service, self._method, self._outcome, seconds, self.made))

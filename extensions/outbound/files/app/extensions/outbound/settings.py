@@ -1,12 +1,13 @@
 """The settings of outbound calls, their errors and their events."""
 
+import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from app.core.errors import ExternalServiceFailed
-from app.core.settings import Group, address
+from app.core.settings import Group
 from app.core.telemetry import describe
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -46,13 +47,15 @@ class OutboundSettings(Limits, Group):
         default_factory=dict,
         description="Settings of one service: `OUTBOUND__SERVICES__BILLING__URL`.",
     )
-    storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
-        None,
-        repr=False,
-        description="A Redis server through which all processes share breakers: redis://:password@host:6379/0.",
-    )
-    storage_timeout: float = Field(0.3, gt=0, description="Seconds until each process uses its own breakers.")
     _policies: dict[str, Policy] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_storage(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Ignore the settings of breakers that processes shared up to 0.3. This works until 0.6."""
+        for name in given.keys() & {"storage_url", "storage_timeout"}:
+            warnings.warn(f"OUTBOUND__{name.upper()} has no effect: remove it", DeprecationWarning, stacklevel=1)
+        return {name: value for name, value in given.items() if name not in {"storage_url", "storage_timeout"}}
 
     @model_validator(mode="after")
     def _read_services(self) -> Self:
@@ -71,7 +74,6 @@ class OutboundSettings(Limits, Group):
         return self.model_dump(include=set(Limits.model_fields))
 
     def policy(self, service: str) -> Policy:
-        """Return the rules for calls to a service."""
         return self._policies.get(service) or Policy.model_validate(self._defaults)
 
 
@@ -125,7 +127,6 @@ class BreakerChanged(NamedTuple):
 
     @property
     def level(self) -> int:
-        """Return the state as a number."""
         return ("closed", "half_open", "open").index(self.state)
 
 

@@ -29,7 +29,6 @@ FRESH = 1.0
 
 
 def exporter(settings: Settings) -> Component:
-    """Return the component."""
     mine, server, service = settings.of(PrometheusSettings), settings.of(ServerSettings), settings.of(ServiceSettings)
     if mine.port == server.port:
         raise ConfigurationInvalid(
@@ -96,7 +95,6 @@ class Listener(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture no signal."""
         yield
 
 

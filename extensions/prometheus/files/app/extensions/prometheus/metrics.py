@@ -90,7 +90,6 @@ class Requests:
         }
 
     def started(self, event: RequestStarted) -> None:
-        """Count a request in flight."""
         if event.path not in UNCOUNTED:
             self.in_flight += 1
 
@@ -169,7 +168,6 @@ class Saturation:
         self.waiting = gauge("database_pool_waiting", "Requests that wait for a connection.")
 
     def look(self) -> None:
-        """Set the gauges."""
         self.in_flight.set(self.requests.in_flight)
         if self.database is None:
             return

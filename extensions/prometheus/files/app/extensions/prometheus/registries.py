@@ -17,7 +17,6 @@ Registries = tuple[CollectorRegistry, CollectorRegistry | None]
 
 
 def alone() -> Registries:
-    """Return the registries of a single process."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry, registry

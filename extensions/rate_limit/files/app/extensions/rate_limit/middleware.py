@@ -58,7 +58,6 @@ class CredentialCache:
         self.names.update(dict.fromkeys(proven, principal))
 
     def forget(self, digests: dict[bytes, bytes]) -> None:
-        """Forget their owner."""
         for digest in digests.values():
             self.names.pop(digest, None)
 

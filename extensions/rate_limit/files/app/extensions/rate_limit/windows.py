@@ -23,7 +23,6 @@ class Limit:
 
     @cached_property
     def policy(self) -> str:
-        """Return the value of `RateLimit-Policy`."""
         return ", ".join(f"{quota};w={seconds}" for seconds, quota in self.windows)
 
     @cached_property

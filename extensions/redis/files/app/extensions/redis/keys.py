@@ -51,7 +51,6 @@ def prefix_group(prefix: str) -> str:
 
 
 def tag_group(tag: str) -> str:
-    """Return the group of all values with a tag."""
     return f"tag={_unmarked(tag)}"
 
 

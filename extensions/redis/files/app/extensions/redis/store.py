@@ -66,7 +66,6 @@ class Entry(NamedTuple, Generic[T]):
 
 
 def from_json(json: bytes, kind: TypeAdapter[T]) -> T:
-    """Return the value of its JSON."""
     return kind.validate_json(json, by_name=True, by_alias=False)
 
 
@@ -138,12 +137,10 @@ class Store:
         self._give = connection.script(GIVE)
 
     def place(self, key: str, tags: Sequence[str]) -> Place:
-        """Return the place of the value of a key."""
         versions = tuple(self._version(group) for group in groups(key, tags))
         return Place(f"{self._namespace}:loading:{key}", f"{self._namespace}:value:{key}", versions)
 
     async def read(self, place: Place) -> Found:
-        """Read an entry."""
         raw, *versions = await self._connection.command("MGET", place.value, *place.versions)
         return Found(raw, versions)
 

@@ -37,7 +37,6 @@ class Delivery(HttpTransport):
         return {**super()._get_pool_options(), "retries": False}
 
     def on_dropped_event(self, _reason: str) -> None:
-        """Warn that something is lost."""
         if self._may_warn():
             logger.warning("sentry does not take what it is sent (%s): errors are in the log alone", _reason)
 
@@ -74,7 +73,6 @@ MOST = 10
 
 
 def reporter(settings: SentrySettings, service: ServiceSettings) -> Component:
-    """Return the component."""
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
@@ -96,7 +94,6 @@ def reporter(settings: SentrySettings, service: ServiceSettings) -> Component:
 
 
 def open_client(settings: SentrySettings, service: ServiceSettings) -> None:
-    """Create the client of this process."""
     sentry_sdk.init(
         dsn=settings.dsn.get_secret_value() if settings.dsn else None,
         environment=settings.environment or service.environment,

@@ -1,7 +1,6 @@
 """The settings of Sentry."""
 
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -25,12 +24,10 @@ class SentrySettings(Group):
     def _names_a_project(cls, dsn: SecretStr | None) -> SecretStr | None:
         if dsn is None or not dsn.get_secret_value():
             return None
+        from sentry_sdk.utils import Dsn  # 0.2 s that a service without a DSN saves
+
         try:
-            parts = urlsplit(dsn.get_secret_value())
-            project = parts.path.rpartition("/")[2]
-            right = parts.scheme in {"http", "https"} and parts.hostname and parts.username and parts.port != 0
-        except ValueError:
-            right = False
-        if not (right and project.isdecimal()):
-            raise ValueError("has to look like https://key@sentry.example.com/1")
+            Dsn(dsn.get_secret_value())
+        except ValueError as error:
+            raise ValueError("has to look like https://key@sentry.example.com/1") from error
         return dsn

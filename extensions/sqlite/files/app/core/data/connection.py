@@ -83,7 +83,6 @@ class Connection(aiosqlite.Connection):
         return self
 
     def cursor(self) -> "Cursor":  # type: ignore[override]
-        """Return a cursor."""
         return Cursor(self)
 
     async def run(self, method: str, statement: str, parameters: Any) -> tuple[sqlite3.Cursor, list[Any]]:
@@ -110,7 +109,6 @@ class Cursor:
         return self
 
     async def execute(self, statement: str, parameters: Any = ()) -> None:
-        """Run a statement."""
         await self._run("execute", statement, parameters)
 
     async def executemany(self, statement: str, parameters: Any) -> None:
@@ -127,13 +125,10 @@ class Cursor:
         return next(self._rows, None)
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:
-        """Return the next rows."""
         return list(islice(self._rows, size or self.arraysize))
 
     async def fetchall(self) -> list[Any]:
-        """Return all rows that are left."""
         return list(self._rows)
 
     async def close(self) -> None:
-        """Drop the rows that are left."""
         self._rows = iter(())

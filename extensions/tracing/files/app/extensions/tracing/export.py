@@ -32,7 +32,6 @@ class Export(OTLPSpanExporter):
         self._may_warn = Throttle()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans."""
         # Spans of requests are made by this extension, and hold no secrets.
         result = super().export([span if span.kind is SpanKind.SERVER else cleaned(span) for span in spans])
         if result is not SpanExportResult.SUCCESS and self._may_warn():

@@ -56,7 +56,6 @@ WAITING = 2048
 
 
 def recorder(settings: TracingSettings, service: ServiceSettings) -> Component:
-    """Return the component."""
 
     @asynccontextmanager
     async def lifespan(state: State) -> AsyncIterator[State]:

@@ -46,7 +46,6 @@ class Sampling(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Decide if a span is recorded."""
         del trace_id, links, trace_state
         parent = get_current_span(parent_context).get_span_context()
         if parent.is_valid:
@@ -58,7 +57,6 @@ class Sampling(Sampler):
         return SamplingResult(Decision.RECORD_AND_SAMPLE if wanted else Decision.DROP, attributes)
 
     def get_description(self) -> str:
-        """Return the name that the SDK prints."""
         return f"Sampling({self.share})"
 
 
@@ -156,6 +154,5 @@ class Requests:
 
 
 def unrecorded(request: RequestContext) -> Span:
-    """Return a span that is not recorded."""
     request.trace_flags = "00"
     return NonRecordingSpan(SpanContext(int(request.trace_id, 16), new_id(), is_remote=False, trace_flags=UNSAMPLED))

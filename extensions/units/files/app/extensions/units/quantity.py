@@ -24,7 +24,6 @@ class Quantity(float):
     unit: str
 
     def __new__(cls, value: float, unit: str) -> "Quantity":
-        """Create a number of a unit."""
         made = super().__new__(cls, value)
         made.unit = unit
         return made

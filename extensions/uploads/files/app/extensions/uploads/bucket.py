@@ -33,7 +33,6 @@ class BucketDraft(Draft):
         self.upload_id = upload_id
 
     async def keep(self, record: Record) -> None:
-        """Send it."""
         await self.flush()
         async with self.bucket.sending:
             content = await to_thread.run_sync(self._read)
@@ -74,11 +73,9 @@ class Bucket:
         )
 
     async def draft(self, upload_id: str) -> Draft:
-        """Begin a file."""
         return await in_thread(BucketDraft, self, upload_id)
 
     async def send(self, upload_id: str, record: Record, content: bytes) -> None:
-        """Store a whole file."""
         told = urlsafe_b64encode(record.model_dump_json().encode()).decode()
         attributes = {"Content-Type": record.media_type, "Content-Disposition": "attachment", RECORD: told}
         with _translated():
@@ -87,7 +84,6 @@ class Bucket:
             )
 
     async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """Return a file with its content."""
         found = await self._get(upload_id)
         if found is None:
             raise UploadNotFound
@@ -100,7 +96,6 @@ class Bucket:
         return record, content()
 
     async def delete(self, collection: str, upload_id: str) -> None:
-        """Remove a file."""
         found = await self._get(upload_id, head=True)
         if found is None:
             return

@@ -25,29 +25,21 @@ from app.core.settings import CommaSeparated, Group, ProjectPath
 
 
 class FormExpected(UnsupportedMediaType):
-    """The body is not a form with files."""
-
     code = "form_expected"
     message = "the body has to be multipart/form-data"
 
 
 class FormUnreadable(BadRequest):
-    """The form breaks the rules of multipart/form-data."""
-
     code = "form_unreadable"
     message = "the form cannot be read"
 
 
 class FilesMissing(ValidationFailed):
-    """The form has no file."""
-
     code = "files_missing"
     message = "there is no file in the form"
 
 
 class FilesTooMany(BodyTooLarge):
-    """The form has too many parts."""
-
     code = "files_too_many"
     message = "there are too many files in the form"
 
@@ -67,29 +59,21 @@ class FileTypeRefused(UnsupportedMediaType):
 
 
 class FileEmpty(ValidationFailed):
-    """The file has no content."""
-
     code = "file_empty"
     message = "the file is empty"
 
 
 class FileTooLarge(BodyTooLarge):
-    """The file is too large."""
-
     code = "file_too_large"
     message = "the file is too large"
 
 
 class FilesRefused(ValidationFailed):
-    """None of several files was stored."""
-
     code = "files_refused"
     message = "none of the files was stored"
 
 
 class UploadNotFound(NotFound):
-    """The file does not exist."""
-
     code = "upload_not_found"
     message = "there is no such file"
 
@@ -123,7 +107,6 @@ LONGEST = 150
 
 
 def new_id() -> str:
-    """Return a random id for a stored file."""
     return secrets.token_hex(16)
 
 

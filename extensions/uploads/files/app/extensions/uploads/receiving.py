@@ -53,7 +53,6 @@ class Batch(Schema):
 
     @property
     def stored(self) -> list[str]:
-        """Return the ids of the stored files."""
         return [file.id for file in self.files if file.id]
 
 

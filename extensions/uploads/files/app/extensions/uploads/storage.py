@@ -65,28 +65,23 @@ class Draft:
         self.file = file
         self.size = 0
         self._sha256 = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._length = 0
+        self._waiting = bytearray()
 
     @property
     def sha256(self) -> str:
-        """Return the checksum of the written data."""
         return self._sha256.hexdigest()
 
     async def write(self, data: bytes) -> None:
-        """Append data."""
         self.size += len(data)
-        self._length += len(data)
-        self._waiting.append(data)
-        if self._length >= BLOCK:
+        self._waiting += data
+        if len(self._waiting) >= BLOCK:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write the collected data."""
-        block, self._waiting, self._length = b"".join(self._waiting), [], 0
+        block, self._waiting = self._waiting, bytearray()
         await in_thread(self._write, block)
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: bytearray) -> None:
         self._sha256.update(block)
         self.file.write(block)
         self.file.flush()
@@ -152,7 +147,6 @@ class Directory:
             ) from error
 
     async def draft(self, upload_id: str) -> Draft:
-        """Begin a file."""
 
         def begin() -> Draft:
             with self._locked(fcntl.LOCK_SH):  # no other process removes the folder before it has its lock
@@ -161,7 +155,6 @@ class Directory:
         return await in_thread(begin)
 
     async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
-        """Return a file with its content."""
         folder = self.path / checked_id(upload_id)
         try:
             record = record_of(await to_thread.run_sync((folder / RECORD).read_bytes), collection)
@@ -191,7 +184,6 @@ class Directory:
         await in_thread(remove)
 
     async def probe(self) -> Mapping[str, Any]:
-        """Return the free space."""
         usage = await to_thread.run_sync(shutil.disk_usage, self.path)
         if not os.access(self.path, os.W_OK):
             raise PermissionError(f"{self.path} cannot be written to")

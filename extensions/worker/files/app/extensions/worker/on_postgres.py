@@ -46,7 +46,6 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
 
     @classmethod
     def at(cls, url: str, name: str) -> Self:
-        """Return a queue on the server of this URL."""
         pool = AsyncConnectionPool(
             url,
             min_size=0,
@@ -64,7 +63,6 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
         await super().connect()
 
     async def disconnect(self) -> None:
-        """Close the pool."""
         await super().disconnect()
         await self.pool.close()
 
@@ -76,7 +74,6 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
             await connection.execute(SLOTS)
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
-        """Return the next job, or None for now."""
         return await self.dequeue_with_backoff(self._take())
 
     async def _take(self) -> Waiting | None:
@@ -91,7 +88,6 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
         return await super()._enqueue(job)
 
     async def clock(self) -> float:
-        """Return the time of the server."""
         async with self.pool.connection() as connection:
             (seconds,) = await (await connection.execute(CLOCK)).fetchone() or (0,)
         return float(seconds)

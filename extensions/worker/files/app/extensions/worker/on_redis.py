@@ -63,7 +63,6 @@ class RedisQueue(Queue, saq.queue.redis.RedisQueue):
         await self.redis.connection_pool.disconnect()
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Waiting | None:  # noqa: ARG002, ASYNC109
-        """Return the next job, or None for now."""
         return await self.dequeue_with_backoff(super().dequeue(out_of_step(LOOK)))
 
     async def advise(self) -> None:
@@ -78,7 +77,6 @@ class RedisQueue(Queue, saq.queue.redis.RedisQueue):
             logger.warning("the server of WORKER__URL evicts: a full one loses jobs (maxmemory-policy noeviction)")
 
     async def clock(self) -> float:
-        """Return the time of the server."""
         seconds, micros = await self.redis.time()
         return float(seconds + micros / 1_000_000)
 

@@ -37,7 +37,6 @@ class OnceAMinute(logging.Filter):
         self._due: defaultdict[str, Throttle] = defaultdict(Throttle)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return true if the record is to be logged."""
         if record.msg == "Error processing job %s":
             return False  # it shows every argument; our own does not
         return self._due[record.msg]()

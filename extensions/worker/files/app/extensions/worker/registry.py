@@ -104,7 +104,6 @@ class Job(Generic[P]):
         return self.function.__name__
 
     def __call__(self, state: State, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[object]:
-        """Run the function at once."""
         return self.function(state, *args, **kwargs)
 
     def later(self, *args: P.args, **kwargs: P.kwargs) -> Call:
@@ -167,7 +166,6 @@ def job(
 
 
 def declared() -> Mapping[str, Job[Any]]:
-    """Return every job by its name."""
     return _declared
 
 
