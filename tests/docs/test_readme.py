@@ -59,7 +59,7 @@ def test_the_page_names_where_a_request_goes(rendered: Render) -> None:
     index = (root / "docs" / "index.md").read_text()
     for page in (PAGE, index):
         named = re.findall(r"`(app/[a-z_/]+\.py)`", page.partition("## How a request flows")[2].partition("\n## ")[0])
-        assert len(named) == 3
+        assert len(named) == 4
         assert all((root / path).is_file() for path in named), named
 
 
