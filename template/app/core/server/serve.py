@@ -65,10 +65,20 @@ def run(settings: ServerSettings, *, reload: bool) -> None:
     with _folder_for_workers(settings) as shared:
         os.environ["SERVER__SHARED"] = shared  # the workers are processes of their own, and read settings anew
         config = uvicorn.Config(APP, **options)
-        workers = Multiprocess(config, sockets=[config.bind_socket()])
+        workers = Workers(config, sockets=[config.bind_socket()])
         workers.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
         sys.exit(STARTUP_FAILURE)  # uvicorn.run() would exit with 0, and nothing would start the service again
+
+
+class Workers(Multiprocess):
+    """Several processes behind one socket. A worker that ends is noticed at once, not when its health check is over."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Close the parent's copy of each worker's end of the pipe, so that the pipe closes with the worker."""
+        for worker in self.processes:
+            worker.child_conn.close()
+        super().keep_subprocess_alive()
 
 
 def _folder_for_workers(settings: ServerSettings) -> TemporaryDirectory[str]:
