@@ -19,6 +19,7 @@ from tests.live.migration_cases import Case
 from tests.live.service import BOUND, ORDERS, order
 from tests.live.test_migrations import server_of
 
+pytestmark = pytest.mark.xdist_group("migration rows")  # all cases of a database run once, for all tests
 CASES = migration_cases.CASES | loss_cases.CASES
 MIGRATOR = Path(__file__).parent / "slices" / "migrator.py"
 Tables = dict[str, list[dict[str, Any]]]
