@@ -32,7 +32,7 @@ CORE_SETTINGS: list[type[Group]] = [
 
 def _settings_of_features() -> list[type[Group]]:
     if not hasattr(features, "SETTINGS"):
-        message = "app.core reads SETTINGS of app.features: rename GROUPS there, the old name works until 0.6"
+        message = "app.main reads SETTINGS of app.features: rename GROUPS there, the old name works until 0.6"
         warnings.warn(message, DeprecationWarning, stacklevel=1)
     return getattr(features, "SETTINGS", None) or getattr(features, "GROUPS", [])
 

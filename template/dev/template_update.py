@@ -132,11 +132,11 @@ class Update:
         return len(self.conflicts) + len(self.lost) + bool(self.stale)
 
     def title(self) -> str:
-        """One line."""
+        """Return the title of the pull request."""
         return f"Take the template's {self.new}" + (f": {self.unsettled} to settle" if self.unsettled else "")
 
     def report(self, base: str) -> str:
-        """Markdown. `base` is the commit that has what was lost."""
+        """Return the report as Markdown. `base` is the commit that has what was lost."""
         parts = [f"From {self.old} to {self.new}."]
         if self.conflicts:
             parts += ["## Conflicts", "Both sides changed these; `make check` fails until no marker is left:"]

@@ -1,4 +1,4 @@
-"""The entry point of Alembic: it compares the tables of every slice with the database of the settings."""
+"""The entry point of Alembic: it compares the tables of every feature with the database of the settings."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 import app.extensions
-import app.features  # noqa: F401  # every slice's tables are in Base.metadata once it is imported
+import app.features  # noqa: F401  # every feature's tables are in Base.metadata once it is imported
 from app.__main__ import refuse
 from app.core.data import engine
 from app.core.data.engine import DatabaseSettings

@@ -54,7 +54,7 @@ class RequestContext:
         if trace:
             self.trace_id, self.parent_id, self.trace_flags = (part.decode() for part in trace.groups())
         else:
-            self.trace_id = f"{random.getrandbits(128):032x}"  # an id is no secret
+            self.trace_id = f"{random.getrandbits(128):032x}"  # an id is not secret
         given = correlation_id is not None and _CORRELATION_ID.fullmatch(correlation_id)
         self.correlation_id = correlation_id.decode() if given and correlation_id else self.trace_id
 

@@ -144,7 +144,7 @@ class Keyset:
     the others. NULL comes first, ascending and descending alike. Order by what does not change: a row that moves
     between two requests may come twice or not at all.
 
-    Source: https://use-the-index-luke.com/no-offset. A cursor holds the last row's values; it is no secret.
+    Source: https://use-the-index-luke.com/no-offset. A cursor holds the last row's values; it is not secret.
     """
 
     def __init__(self, *columns: Any, descending: bool = False) -> None:
@@ -155,7 +155,7 @@ class Keyset:
         self._types: TypeAdapter[tuple[Any, ...]] = TypeAdapter(shape, config=ConfigDict(ser_json_inf_nan="constants"))
 
     def after(self, statement: Statement, params: CursorParams) -> Statement:
-        """Return the statement for the rows after the cursor, and one more, which shows that there is a next part."""
+        """Return the statement for the rows after the cursor, and one more, which tells of a next page."""
         optional = self._optional(statement)
         if params.cursor is not None:
             values = self._decode(params.cursor)

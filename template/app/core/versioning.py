@@ -12,7 +12,7 @@ from app.core.http.response_format import Router
 def versioned(
     name: str, *, version: int = 1, deprecated: datetime | None = None, sunset: datetime | None = None
 ) -> Router:
-    """Return the router of one slice: `versioned("books")` answers below /api/v1/books.
+    """Return the router of one feature: `versioned("books")` answers below /api/v1/books.
 
     Args:
         name: the last part of the prefix, and the tag in the docs.

@@ -38,7 +38,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -
 
 def test_an_owners_file_of_an_older_release_calls_its_settings_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "features", SimpleNamespace(GROUPS=[ServiceSettings]))
-    with pytest.warns(DeprecationWarning, match=r"^app\.core reads SETTINGS of app\.features"):
+    with pytest.warns(DeprecationWarning, match=r"^app\.main reads SETTINGS of app\.features"):
         assert main._settings_of_features() == [ServiceSettings]
 
 

@@ -21,7 +21,7 @@ def heads(directory: Path = VERSIONS) -> set[str]:
 
 @cache
 def _read(directory: Path) -> tuple[set[str], set[str]]:
-    """Return all revisions, and those that others follow. Alembic would add an eighth to the start (decision 0032)."""
+    """Return all revisions, and those that others follow. Importing Alembic would slow each start."""
     found: dict[str, set[str]] = {"revision": set(), "down_revision": set()}
     for path in directory.glob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -78,7 +78,7 @@ class TransactionSession(AsyncSession):
         for last in request.before_commit if request else ():
             await last(self)
         if self.new or self.dirty or self.deleted:
-            await self.flush()  # so that what the database refuses is no error of the COMMIT
+            await self.flush()  # so that a refused statement is not taken for an error of the COMMIT
         lost: Exception | None = None
         try:
             await super().commit()

@@ -168,7 +168,7 @@ class ResponseWriter:
             self.middleware.record(self.scope, self.request)
 
     async def fail(self, error: ServiceError, cause: BaseException) -> None:
-        """Answer with an error what has failed.
+        """Send an error response.
 
         Raises:
             BaseException: the cause, if the response has begun: the server then cuts the connection, so that no client

@@ -58,7 +58,7 @@ class HttpSettings(Group):
     docs: bool | None = Field(None, description="Whether to serve /docs and /openapi.json; unset: outside production.")
 
     @model_validator(mode="after")
-    def _no_credentials_for_everybody(self) -> Self:
+    def _no_credentials_for_all_origins(self) -> Self:
         if "*" in self.cors_origins and self.cors_credentials:
             raise ValueError("HTTP__CORS_CREDENTIALS does not go with `*` in HTTP__CORS_ORIGINS: name the origins")
         return self

@@ -24,7 +24,7 @@ Copy = Callable[[Mapping[str, Any], bytes], None]
 
 _copies: list[Copy] = []
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
-"""The attributes of a log record that are no fields of its author."""
+"""The attributes of a log record that its author did not give."""
 _HIDDEN = {"module", "func_name", "lineno", "process", "thread", "service", "version"}
 """Fields that are left out in development, where they only hide the message."""
 

@@ -1,4 +1,4 @@
-"""Your slices, one folder per noun: list their settings groups and their components here."""
+"""Your features, one folder per noun: list their settings groups and their components here."""
 
 from app.core.component import Component
 from app.core.settings import Group, Settings
@@ -7,5 +7,5 @@ SETTINGS: list[type[Group]] = []
 
 
 def components(_: Settings) -> list[Component]:
-    """Return each slice. The routes of the last one are matched first."""
+    """Return each feature. The routes of the last one are matched first."""
     return []

@@ -72,7 +72,7 @@ class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
         return done
 
     def allow(self, seconds: float) -> float:
-        """Set the seconds of a command, and return those before. asyncpg has no public way to (decision 0030)."""
+        """Set the seconds of a command, and return those before. asyncpg has no public way to do this."""
         before: float = self._config.command_timeout
         self._config = self._config._replace(command_timeout=seconds)
         return before

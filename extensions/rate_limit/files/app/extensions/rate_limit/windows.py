@@ -45,7 +45,7 @@ class Verdict(NamedTuple):
 
 
 def limit(per_minute: int | None, per_hour: int | None) -> Limit:
-    """Return a limit of these quotas; None is no window."""
+    """Return a limit of these quotas; None means no window."""
     both = [(60, per_minute), (3600, per_hour)]
     if any(quota is not None and quota < 1 for _, quota in both):
         raise ValueError(f"a limit is at least 1: per_minute={per_minute}, per_hour={per_hour}")

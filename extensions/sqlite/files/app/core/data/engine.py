@@ -31,7 +31,7 @@ SNAPSHOT: dict[str, Any] = {"read_only": True, "snapshot": True}
 """The options of a connection on which all statements see one state."""
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "cache_size", "mmap_size", "temp_store")
 CANNOT_CONNECT = (OSError, sqlite3.Error, DBAPIError)
-"""The errors of opening a connection: the file does not exist, or is no database."""
+"""The errors of opening a connection: the file does not exist, or is not a database."""
 _FAULTS = {
     "SQLITE_CONSTRAINT_UNIQUE": "unique",
     "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",

@@ -20,7 +20,7 @@ __all__ = ["Batch", "FileResult", "Record", "Uploads", "UploadsDep", "UploadsSet
 
 
 def component(settings: Settings) -> Component:
-    """Open the storage. It adds no routes: a slice calls `routes`, with guards."""
+    """Open the storage. It adds no routes: a feature calls `routes`, with guards."""
     mine = settings.of(UploadsSettings)
     storage = _storage(mine)
 

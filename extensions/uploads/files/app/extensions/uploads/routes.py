@@ -1,4 +1,4 @@
-"""The routes of a slice that takes files: uploaded as a form, downloaded as attachments."""
+"""The routes of a feature that takes files: uploaded as a form, downloaded as attachments."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -47,7 +47,7 @@ _WHOLE: dict[int | str, dict[str, Any]] = {
 
 
 def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Dependency] = ()) -> Router:
-    """Return the routes of a slice: `POST /api/v1/{name}` takes files, `GET /api/v1/{name}/{id}` returns one.
+    """Return the routes of a feature: `POST /api/v1/{name}` takes files, `GET /api/v1/{name}/{id}` returns one.
 
     Args:
         name: the last part of the prefix, the tag in the docs, and the collection of the files.
