@@ -15,10 +15,10 @@ from tests.update.services import commit, copier, copier_process, different, fil
 Run = Callable[..., subprocess.CompletedProcess[str]]
 REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "unknown question": (["redsi=true"], ["unknown question redsi", "choose from"]),
-    "misspelt question": (["databse=postgres"], ["unknown question databse", "choose from project_name, "]),
+    "misspelt question": (["databse=postgres"], ["unknown question databse", "choose from ", "project_name, "]),
     "unknown choice": (["database=mysql"], ["database", "mysql", "sqlite, postgres"]),
     "misspelt choice": (["database=postgers"], ["postgers", "choose from sqlite, postgres"]),
-    "misspelt item of a list": (["extensions=[promtheus]"], ["promtheus", "choose from redis, prometheus"]),
+    "misspelt item of a list": (["extensions=[promtheus]"], ["promtheus", "choose from ", "redis, prometheus"]),
     "no list": (["extensions=prometheus"], ["extensions", "takes a list"]),
     "wrong Python": (["python_version=3.9"], ["python_version", "3.9"]),
     "wrong slug": (["project_slug=My Service"], ["project_slug", "My Service"]),

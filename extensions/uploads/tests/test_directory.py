@@ -72,7 +72,7 @@ async def test_a_disk_that_is_full_or_broken_is_one_problem_and_one_line(
 ) -> None:
     files = form([("a.txt", b"small"), ("b.txt", b"x" * 600_000)])
 
-    def fail(draft: Draft, block: bytes) -> None:
+    def fail(draft: Draft, block: bytearray) -> None:
         if len(block) > 100_000:
             raise OSError(number, os.strerror(number))
         write(draft, block)

@@ -68,7 +68,7 @@ async def add_in_part(ending: str, database: DatabaseDep, *, wait: float = 0.0) 
 
 @pytest.fixture
 async def client(start: Start) -> httpx2.AsyncClient:
-    return await start(extra=[things.component(router)], http={"request_timeout": 0.5})
+    return await start(extra=[things.component(router)], http={"request_timeout": 1.5})
 
 
 async def test_what_was_written_is_there_after_a_success(client: httpx2.AsyncClient) -> None:
