@@ -1,4 +1,4 @@
-"""What is done beside the service: `python -m ops`, or `uv run ops`. It imports `app`, and nothing there imports it."""
+"""The tools beside the service: `python -m ops`, or `uv run ops`. It imports `app`, and nothing there imports it."""
 
 from app.core.settings import Group
 from ops.backups.settings import BackupsSettings

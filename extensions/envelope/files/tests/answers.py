@@ -6,7 +6,7 @@ import httpx2
 
 
 def content(answer: httpx2.Response) -> Any:
-    """What the endpoint returned: `data`, and for a list the page that it is."""
+    """Return what the endpoint returned: `data`, and for a list the page that it is."""
     body = answer.json()
     if not isinstance(body, dict) or body.get("success") is not True:  # a problem, or no envelope at all
         return body

@@ -6,5 +6,5 @@ import httpx2
 
 
 def content(answer: httpx2.Response) -> Any:
-    """What the endpoint returned."""
+    """Return what the endpoint returned."""
     return answer.json()

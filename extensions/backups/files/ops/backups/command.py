@@ -19,7 +19,7 @@ from ops.backups.sealing import new_key
 from ops.backups.settings import BackupsSettings
 
 SETTINGS: list[type[Group]] = [ServiceSettings, DatabaseSettings, BackupsSettings]
-"""What this reads. The other settings of the service need not be there."""
+"""The settings that this tool reads. The others of the service need not be there."""
 
 
 class Run:

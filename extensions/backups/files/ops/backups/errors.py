@@ -1,4 +1,4 @@
-"""What may go wrong, by kind: each has an exit status of its own, which docs/backups.md lists."""
+"""The errors of the tool, by kind: each has an exit status of its own, which docs/backups.md lists."""
 
 import errno
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ class DatabaseFailed(BackupError):
 
 
 class LastGoodBackup(BackupError):
-    """What would stay cannot be restored, and what would go can."""
+    """The backups that would stay cannot be restored, and those that would go can."""
 
     status = 10
 

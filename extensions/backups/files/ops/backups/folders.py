@@ -18,7 +18,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 CONTENT = "content"
 RESTORING = ".restoring"
 ASIDE = re.compile(r"\.restoring|\.before-\d{14}|lost\+found")
-"""What a mount point has besides what belongs to it: of this tool, and of the file system."""
+"""The entries of a mount point that are not its content: of this tool, and of the file system."""
 
 
 class Beside(Thread):
@@ -99,7 +99,7 @@ def _is_mounted(path: Path) -> bool:
 
 
 class Unpacked:
-    """What a tar has, beside the place that it will take. A folder that cannot be renamed has it within, hidden."""
+    """The content of a tar, beside its destination. A folder that cannot be renamed has it within, hidden."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -167,7 +167,7 @@ class Unpacked:
         return self.kept if old else None
 
     def _renames(self, content: Path) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
-        """What goes where: first what is there, then what was restored."""
+        """Return the moves: first the present content, then the restored one."""
         if self.within:
             old = [(entry, self.kept / entry.name) for entry in _entries(self.path)]
             return old, [(entry, self.path / entry.name) for entry in _entries(content)]

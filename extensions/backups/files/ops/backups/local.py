@@ -24,10 +24,10 @@ class Place(Protocol):
         """The backups that are there whole, oldest first."""
 
     def manifest(self, backup_id: str) -> Manifest:
-        """What is known of one."""
+        """Return the facts of one backup."""
 
     def good(self, manifest: Manifest) -> bool:
-        """Whether one is what was stored."""
+        """Return whether a backup is what was stored."""
 
     def delete(self, backup_id: str) -> None:
         """Remove one."""
@@ -90,7 +90,7 @@ class Directory:
             return sorted(path.name for path in found if ID.fullmatch(path.name) and path.is_dir())
 
     def manifest(self, backup_id: str) -> Manifest:
-        """What is known of one.
+        """Return the facts of one backup.
 
         Raises:
             BackupUnknown: there is none of this id.
@@ -114,7 +114,7 @@ class Directory:
         return self.path / backup_id
 
     def good(self, manifest: Manifest) -> bool:
-        """Whether its files are the ones that were stored."""
+        """Return whether its files are the ones that were stored."""
         try:
             check_key(manifest, self.key)
             check_sums(manifest, self.folder(manifest.id))

@@ -18,7 +18,7 @@ ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 
 
 class Table(BaseModel):
-    """What a table held: how many rows, and a sum over all of them that does not depend on their order."""
+    """The content of a table: how many rows, and a sum over all of them that does not depend on their order."""
 
     rows: int
     checksum: str
@@ -53,7 +53,7 @@ class Manifest(BaseModel):
     key: str | None
     """The fingerprint of the key."""
     seal: str | None = None
-    """What only the key makes of all the rest, the checksums of the members included."""
+    """Return the signature of all other entries, the checksums of the members included."""
 
     @property
     def size(self) -> int:

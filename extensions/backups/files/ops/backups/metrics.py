@@ -1,4 +1,4 @@
-"""What alerts go by: a file in the text format of metrics, for the textfile collector of node_exporter."""
+"""The metrics of backups: a file in the text format of Prometheus, for the textfile collector of node_exporter."""
 
 import os
 import re

@@ -27,7 +27,7 @@ NONE_YET = "there is no backup yet of {}: make one with `python -m ops backup`"
 
 @dataclass(frozen=True)
 class Drilled:
-    """What a drill measured."""
+    """The figures of a drill."""
 
     manifest: Manifest
     seconds: float

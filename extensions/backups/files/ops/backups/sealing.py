@@ -17,7 +17,7 @@ GZIP = 31
 
 
 class Target(Protocol):
-    """What content is given to."""
+    """The destination of content."""
 
     def write(self, data: bytes, /) -> object:
         """Take some of it."""
@@ -48,7 +48,7 @@ def new_key() -> str:
 
 
 class Compressed:
-    """What a stream gives, compressed, for age to read from."""
+    """Compress a stream, for age to read from."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self.source = source
@@ -184,7 +184,7 @@ def check_key(manifest: Manifest, key: Key | None) -> None:
 
 
 def check_sums(manifest: Manifest, folder: Path) -> None:
-    """Whether the files are the ones that were stored.
+    """Return whether the files are the ones that were stored.
 
     Raises:
         BackupRefused: one is missing, cut off, changed or cannot be read.

@@ -70,7 +70,7 @@ class Store:
         return sorted(name[0] for name in names if ID.fullmatch(name[0]) and name[1:] == [NAME])
 
     def manifest(self, backup_id: str) -> Manifest:
-        """What is known of one.
+        """Return the facts of one backup.
 
         Raises:
             BackupUnknown: it is not there.
@@ -107,7 +107,7 @@ class Store:
             return next(blocks, None)
 
     def good(self, manifest: Manifest) -> bool:
-        """Whether each file is there with its size; the store itself held the checksums when they were sent."""
+        """Return whether each file is there with its size; the store itself held the checksums when they were sent."""
         try:
             with self._told(may_be_missing=True):
                 sizes = [

@@ -1,4 +1,4 @@
-"""What the image's HEALTHCHECK runs: exit status 0 while this container's service is ready, else 1 and the reason."""
+"""The image's HEALTHCHECK: exit status 0 while this container's service is ready, else 1 and the reason."""
 
 import os
 import sys

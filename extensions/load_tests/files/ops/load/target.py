@@ -1,4 +1,4 @@
-"""What is loaded: a service that answers, the callers of what it has, and what they send with each request."""
+"""The target of the load: a service that answers, the callers of what it has, and what they send with each request."""
 # locust is in a separate environment (requirements.txt), which `make check` does not see.
 # mypy: disable-error-code="import-not-found, misc, untyped-decorator"
 
@@ -26,7 +26,7 @@ def header(text: str) -> tuple[str, str]:
 
 @events.init_command_line_parser.add_listener
 def add_flags(parser: ArgumentParser) -> None:
-    """What the callers are to ask for."""
+    """The requests that the callers send."""
     if not os.environ.get("LOAD_HEADER"):
         os.environ.pop("LOAD_HEADER", None)  # a pipeline passes an unset secret as an empty one
     flags = parser.add_argument_group("Target")

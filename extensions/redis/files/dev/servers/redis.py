@@ -65,7 +65,7 @@ def start(directory: Path, port: int, *, keeps: bool = False) -> "subprocess.Pop
 
 
 def answers(port: int) -> bool:
-    """Whether such a server listens there."""
+    """Return whether such a server listens there."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
