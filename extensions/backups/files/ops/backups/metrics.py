@@ -1,4 +1,4 @@
-"""The metrics of backups: a file in the text format of Prometheus, for the textfile collector of node_exporter."""
+"""The metrics of backups: a file in the text exposition format, for the textfile collector of node_exporter."""
 
 import os
 import re
