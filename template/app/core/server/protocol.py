@@ -1,10 +1,15 @@
-"""One connection of uvicorn, within bounds: time, bytes of headers, and requests that wait for their turn."""
+"""One connection of uvicorn, within bounds: time, bytes of headers, and requests that wait for their turn.
+
+A response whose body is complete when it begins, as most are, is written with one system call.
+"""
 
 import asyncio
 import logging
 from contextvars import copy_context
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
 
 from app.core import context
 from app.core.context import RequestContext
@@ -19,6 +24,8 @@ MOST_HEADER_BYTES = 65_536
 """For the headers of a request, and for the trailers of a chunked body."""
 MOST_WAITING = 16
 """Requests that a client may send ahead of their answers."""
+LEFT_TO_UVICORN = frozenset({b"connection", b"transfer-encoding"})
+"""Headers of responses that `WholeResponse` does not write."""
 LINGER = 2.0
 """Seconds to read and discard what a client still sends after its answer: closing at once would lose the answer."""
 
@@ -35,6 +42,15 @@ class BoundedProtocol(HttpToolsProtocol):
     _counted = 0
     """Bytes of headers or trailers so far."""
     _refused = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        app = self.app
+
+        def answered_at_once(scope: Scope, receive: Receive, send: Send) -> Any:
+            return app(scope, receive, WholeResponse(send).send)
+
+        self.app = answered_at_once
 
     @property
     def limits(self) -> HttpSettings:
@@ -156,3 +172,62 @@ def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
     if timer is not None:
         timer.cancel()
     return None
+
+
+class WholeResponse:
+    """Holds the start of a response back until its body, and writes both at once if that is all.
+
+    uvicorn writes them apart: one more system call, a twelfth of the CPU time of a small request. It writes all
+    other responses: a stream, one to HEAD or before a close, one with an invalid header, or to a slow reader.
+    """
+
+    __slots__ = ("cycle", "head", "send_apart")
+
+    def __init__(self, send: Send) -> None:
+        self.cycle: Any = send.__self__  # type: ignore[attr-defined]  # uvicorn's request and response
+        self.send_apart = send
+        self.head: Message | None = None
+
+    async def send(self, message: Message) -> None:
+        """Take a part of the response."""
+        cycle = self.cycle
+        if self.head is None:
+            if cycle.response_started or not self._may_be_whole(message):
+                await self.send_apart(message)
+                return
+            self.head = message
+            cycle.response_started = True  # if the application fails now, uvicorn cuts the connection
+            return
+        head, self.head = self.head, None
+        if not self._written(head, message):
+            cycle.response_started = False
+            await self.send_apart(head)
+            await self.send_apart(message)
+
+    def _may_be_whole(self, message: Message) -> bool:
+        if message["type"] != "http.response.start" or self.cycle.scope["method"] == "HEAD":
+            return False
+        names = {name for name, _ in message.get("headers", ())}
+        return b"content-length" in names and LEFT_TO_UVICORN.isdisjoint(names)
+
+    def _written(self, head: Message, message: Message) -> bool:
+        """Write the whole response, if this message completes it and nothing is in the way."""
+        cycle = self.cycle
+        if message["type"] != "http.response.body" or message.get("more_body", False):
+            return False
+        if cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
+            return False
+        body = message.get("body", b"")
+        headers = [*cycle.default_headers, *head["headers"]]
+        names, values = zip(*headers, strict=True)
+        if HEADER_RE.search(b"".join(names)) or HEADER_VALUE_RE.search(b"".join(values)):
+            return False
+        if values[names.index(b"content-length")] != b"%d" % len(body):
+            return False
+        lines = b"\r\n".join(map(b": ".join, headers))
+        cycle.transport.write(b"".join([STATUS_LINE[head["status"]], lines, b"\r\n\r\n", body]))
+        cycle.waiting_for_100_continue = False
+        cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
