@@ -65,7 +65,8 @@ def readme() -> str:
         for name in choices[question]:
             if name in names():
                 part = manifest(name)
-                table += f"| `{question}` | `{name}` | {part['help']} | {part['cost']} |\n"
+                default = " (default)" if name == questions[question]["default"] else ""
+                table += f"| `{question}` | `{name}`{default} | {part['help']} | {part['cost']} |\n"
     return re.sub(
         r"(?<=<!-- options: written by `make manifests` -->\n).*?(?=<!-- end)",
         lambda _: table,

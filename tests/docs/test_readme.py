@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import Render
 from tests.docs.conftest import Shell, writable
@@ -12,10 +13,12 @@ from tests.docs.serving import serving
 from tests.manifests import REPOSITORY
 from tests.matrix.combinations import LISTS
 from tests.releases import git
+from tests.render import render
 from tests.tree import CHOICES, MANIFESTS, SEEDS
 
 pytestmark = pytest.mark.timeout(900)  # a service is installed, checked and tested whole, on a busy machine too
 PAGE = (REPOSITORY / "README.md").read_text()
+DEFAULT = " (default)"
 LOCAL = "http://127.0.0.1:8000"
 
 
@@ -120,8 +123,15 @@ def test_the_tree_is_what_one_gets(rendered: Render) -> None:
 
 
 def test_every_option_has_its_row() -> None:
-    listed = {row[1].strip("`") for row in rows(PAGE, "Question")}
+    listed = {row[1].removesuffix(DEFAULT).strip("`") for row in rows(PAGE, "Question")}
     assert listed == set(MANIFESTS) - set(SEEDS)
+
+
+def test_the_defaults_are_marked(tmp_path: Path) -> None:
+    marked = {row[0].strip("`"): row[1] for row in rows(PAGE, "Question") if row[1].endswith(DEFAULT)}
+    recorded = yaml.safe_load((render(tmp_path / "service", {}) / ".copier-answers.yml").read_text())
+    assert marked == {name: f"`{recorded[name]}`{DEFAULT}" for name in ("database", "ci", "response_format")}
+    assert [row[0] for row in rows(PAGE, "Preset") if row[0].endswith(DEFAULT)] == [f"`{recorded['preset']}`{DEFAULT}"]
 
 
 def test_the_presets_enable_what_is_said() -> None:
@@ -130,7 +140,7 @@ def test_the_presets_enable_what_is_said() -> None:
     minimal, standard, production = rows(PAGE, "Preset")
     assert minimal == ["`minimal`", "nothing"]
     assert not enabled["minimal"]
-    assert standard == ["`standard`", ", ".join(f"`{name}`" for name in enabled["standard"])]
+    assert standard == [f"`standard`{DEFAULT}", ", ".join(f"`{name}`" for name in enabled["standard"])]
     assert production[1].startswith("all but `log_files`; ")
     assert set(lists) - set(enabled["production"]) == {"log_files"}
 
