@@ -26,14 +26,6 @@ logger = logging.getLogger(__name__)
 _WRITES = re.compile(r"\s*(?:insert|update|delete|replace|merge|truncate|create|alter|drop)\b", re.IGNORECASE)
 _SETS = re.compile(r"\s*(?:set\s+(?!local\b|constraints\b|transaction\b)|pragma\s+[\w.]+\s*[=(])", re.IGNORECASE)
 _ALTERED, _SAVEPOINT = "altered", "savepoint"
-_MEANING: dict[str, type[ServiceError]] = {
-    "unique": refused.AlreadyExists,
-    "foreign_key": refused.ReferenceUnknown,
-    "not_null": refused.ValueMissing,
-    "check": refused.ValueRefused,
-    "value": refused.ValueRefused,
-    "unavailable": refused.DatabaseFailed,
-}
 
 
 def observe(engine: AsyncEngine, slow: float) -> None:
@@ -103,12 +95,11 @@ def as_service_error(error: SQLAlchemyError) -> ServiceError | None:
     elif isinstance(error, StaleDataError):
         known = PreconditionFailed()
     elif isinstance(error, DBAPIError):
-        fault = fault_of(error) or (DatabaseFault("unavailable") if error.connection_invalidated else None)
+        fault = fault_of(error) or (DatabaseFault(refused.DatabaseFailed) if error.connection_invalidated else None)
         if fault is None:
             return None
-        meaning = _MEANING[fault.kind]
-        entry = {"message": meaning.message, "code": meaning.code}
-        known = meaning(errors=[{"field": field, **entry} for field in _fields(fault)])
+        entry = {"message": fault.error.message, "code": fault.error.code}
+        known = fault.error(errors=[{"field": field, **entry} for field in _fields(fault)])
     else:
         return None
     known.__cause__ = error

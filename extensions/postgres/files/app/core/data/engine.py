@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
+from app.core.database_errors import AlreadyExists, DatabaseFailed, ReferenceUnknown, ValueMissing, ValueRefused
+from app.core.errors import ServiceError
 
 READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
 """The options of a connection for reads. Each statement sees what is committed, so no transaction is needed."""
@@ -21,7 +23,13 @@ MIGRATION_LOCK = 7_302_114_501
 """The key of the advisory lock under which migrations run: any number, the same for all replicas."""
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_FAULTS = {"23505": "unique", "23503": "foreign_key", "23502": "not_null", "23514": "check", "23P01": "unique"}
+_FAULTS: dict[str, type[ServiceError]] = {
+    "23505": AlreadyExists,
+    "23P01": AlreadyExists,
+    "23503": ReferenceUnknown,
+    "23502": ValueMissing,
+    "23514": ValueRefused,
+}
 _UNDECIDED = ("08", "57P", "40003")
 """Ends of a COMMIT after which it is unknown whether it happened: connection, shutdown, completion unknown."""
 _UNAVAILABLE = ("08", "53", "57", "58", "40", "55P03", "25006")
@@ -194,14 +202,14 @@ def fault(error: DBAPIError) -> DatabaseFault | None:
     cause = error.orig.__cause__ if error.orig else None
     code = _code(error)
     if code.startswith(_UNAVAILABLE):
-        return DatabaseFault("unavailable")
+        return DatabaseFault(DatabaseFailed)
     if code.startswith("22") or isinstance(cause, ValueError | OverflowError):
-        return DatabaseFault("value")
-    kind: Any = _FAULTS.get(code)
-    if kind is None:
+        return DatabaseFault(ValueRefused)
+    known = _FAULTS.get(code)
+    if known is None:
         return None
     column = getattr(cause, "column_name", None)
-    return DatabaseFault(kind, constraint=getattr(cause, "constraint_name", None), columns=(column,) if column else ())
+    return DatabaseFault(known, getattr(cause, "constraint_name", None), (column,) if column else ())
 
 
 @contextmanager
