@@ -7,7 +7,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Timestamp(TypeDecorator[datetime]):
-    """A time in UTC. For a database that stores no zone, it is restored here."""
+    """A time in UTC, with its zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -23,10 +23,6 @@ class Timestamp(TypeDecorator[datetime]):
         if value is not None and value.tzinfo is None:
             raise ValueError(f"a time needs a zone: {value.isoformat()} has none")
         return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        del dialect
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
 
 class Base(DeclarativeBase):
