@@ -9,7 +9,6 @@ from app.core import settings as configuration
 from app.core.component import Component, Process
 from app.core.data.engine import DatabaseSettings
 from app.core.health import HealthSettings
-from app.core.http import lifecycle
 from app.core.http.application import Service
 from app.core.http.lifecycle import Lifecycle, LifecycleSettings
 from app.core.http.security import HttpSettings
@@ -71,7 +70,7 @@ def create_app(components: Sequence[Component] | None = None, settings: Settings
         [
             health.component(settings.of(HealthSettings), service.version, checks, current),  # matched last
             *parts,
-            lifecycle.component(current),  # ready when all others are open
+            Component(name="lifecycle", lifespan=current.lifespan),  # ready when all others are open
         ],
         service=service,
         http=settings.of(HttpSettings),

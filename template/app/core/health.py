@@ -78,9 +78,6 @@ class Health:
             self._round = asyncio.create_task(self._probe_all())
         return await asyncio.shield(self._round)
 
-    async def failing(self) -> list[str]:
-        return [name for name, part in (await self.parts()).items() if part.critical and part.status == "failed"]
-
     async def _probe_all(self) -> dict[str, PartHealth]:
         try:
             results = await asyncio.gather(*(self._probe(check) for check in self.checks))
@@ -150,7 +147,8 @@ def component(settings: HealthSettings, version: str, checks: Sequence[Check], l
         """Requests may be sent here."""
         if phase() != "ready":
             return unready(request, phase())
-        failing = await health.failing()
+        parts = await health.parts()
+        failing = [name for name, part in parts.items() if part.critical and part.status == "failed"]
         return unready(request, "failed", failing) if failing else Liveness()
 
     @router.get("", responses=AuthenticationFailed.schema())
