@@ -5,13 +5,12 @@ import re
 import time
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, event
+from sqlalchemy import CheckConstraint, event
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm.exc import StaleDataError
-from sqlalchemy.schema import ColumnCollectionConstraint
 
 from app.core import database_errors as refused
 from app.core import telemetry
@@ -110,12 +109,12 @@ def _fields(fault: DatabaseFault) -> list[str]:
     """Return the columns of a fault, from the constraints that the tables declare."""
     if fault.columns or fault.constraint is None:
         return list(fault.columns)
-    for table in Base.metadata.tables.values():
-        for constraint in (*table.constraints, *table.indexes):
-            if not isinstance(constraint, ColumnCollectionConstraint | Index) or constraint.name != fault.constraint:
-                continue
-            if isinstance(constraint, CheckConstraint):
-                words = set(re.findall(r"\w+", str(constraint.sqltext)))
-                return [column.name for column in table.columns if column.name in words]
-            return [column.name for column in constraint.columns]
+    tables = Base.metadata.tables.values()
+    rules: list[Any] = [rule for table in tables for rule in (*table.constraints, *table.indexes)]
+    for rule in rules:
+        if rule.name == fault.constraint and isinstance(rule, CheckConstraint):
+            words = set(re.findall(r"\w+", str(rule.sqltext)))
+            return [column.name for column in rule.table.columns if column.name in words]
+        if rule.name == fault.constraint:
+            return [column.name for column in rule.columns]
     return []

@@ -28,18 +28,17 @@ class Compression:
         if scope["type"] != "http" or scope["method"] == "HEAD" or not _accepts_gzip(scope):
             await self.app(scope, receive, send)
             return
-        head: Message | None = None
+        held: list[Message] = []
 
         async def send_compressed(message: Message) -> None:
-            nonlocal head
             if message["type"] == "http.response.start" and _may_compress(message):
-                head = message
+                held.append(message)
                 return
-            if head is not None:
-                held, head = head, None
-                if message["type"] == "http.response.body" and _is_whole(held, message):
-                    _compress(held, message)
-                await send(held)
+            if held:
+                head = held.pop()
+                if _is_whole(head, message):
+                    _compress(head, message)
+                await send(head)
             await send(message)
 
         await self.app(scope, receive, send_compressed)
