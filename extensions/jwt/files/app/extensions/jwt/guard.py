@@ -1,7 +1,7 @@
 """The guard of routes: `CurrentUser` is the caller, `require_scopes("notes:write")` requires scopes."""
 
 import warnings
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
@@ -12,20 +12,8 @@ from app.core import context
 from app.core.telemetry import SecurityEvent, emit
 from app.extensions.jwt.settings import ScopeInsufficient, TokenInvalid, TokenMissing, TokenRefused, User
 
-
-class Verifier(Protocol):
-    """Checks tokens."""
-
-    async def verify(self, token: str) -> User:
-        """Return the user of the token, or raise `TokenRefused`."""
-
-
-class RejectAllVerifier:
-    """The verifier of a service without an issuer."""
-
-    async def verify(self, token: str) -> User:
-        del token
-        raise TokenRefused("no issuer is configured")
+if TYPE_CHECKING:
+    from app.extensions.jwt.verifier import Verifier
 
 
 class BearerToken(SecurityBase):
@@ -41,7 +29,10 @@ class BearerToken(SecurityBase):
         if scheme.lower() != "bearer" or not token.strip():
             emit(SecurityEvent("authentication_failed", reason="no token"))
             raise TokenMissing
-        verifier: Verifier = request.state.jwt
+        verifier: Verifier | None = request.state.jwt
+        if verifier is None:
+            emit(SecurityEvent("authentication_failed", reason="no issuer is configured"))
+            raise TokenInvalid
         try:
             user = await verifier.verify(token.strip())
         except TokenRefused as refused:
