@@ -195,12 +195,7 @@ class Inspector:
     def feed(self, data: bytes) -> None:
         """Check the next bytes, or raise `FileTypeRefused`."""
         if self._text is not None:
-            try:
-                self._text.decode(data)
-            except UnicodeDecodeError:
-                raise FileTypeRefused("the content is not text in UTF-8") from None
-            if len(data.translate(None, _NO_TEXT)) < len(data):
-                raise FileTypeRefused("the content is not text")
+            self._check_text(self._text, data)
             return
         if len(self._head) < HEAD:
             self._head = (self._head + data)[:HEAD]
@@ -211,15 +206,20 @@ class Inspector:
     def finish(self) -> None:
         """Check the whole file, or raise `FileTypeRefused`, also if it is of two kinds."""
         if self._text is not None:
-            try:
-                self._text.decode(b"", final=True)
-            except UnicodeDecodeError:
-                raise FileTypeRefused("the content is not text in UTF-8") from None
+            self._check_text(self._text, b"", final=True)
             return
         if len(self._head) < HEAD:
             self._check_head()
         if not self._kind.holds_others and _ZIP_DIRECTORY in self._tail:
             raise FileTypeRefused("the content is of two types at once")
+
+    def _check_text(self, decoder: codecs.IncrementalDecoder, data: bytes, *, final: bool = False) -> None:
+        try:
+            decoder.decode(data, final)
+        except UnicodeDecodeError:
+            raise FileTypeRefused("the content is not text in UTF-8") from None
+        if len(data.translate(None, _NO_TEXT)) < len(data):
+            raise FileTypeRefused("the content is not text")
 
     def _check_head(self) -> None:
         if not re.match(self._kind.head, self._head, re.DOTALL):

@@ -136,9 +136,9 @@ class Uploads:
                 uploaded=datetime.now(UTC),
                 by=request.principal if request else None,
             )
-            await draft.keep(record)
+            await self.storage.keep(draft, record)
         finally:
-            draft.discard()
+            self.storage.discard(draft)
         return record
 
     async def _skip(self, part: Part) -> bool:
