@@ -76,12 +76,14 @@ class Requests:
 
     def __init__(self, registry: Registry) -> None:
         labels = ("method", "route", "status")
-        self._answered = Counter("http_requests_total", "Requests answered.", labels, registry=registry)
-        self._duration = Histogram(
-            "http_request_duration_seconds", "Time to the last byte.", labels, registry=registry, buckets=SECONDS
+        self._families: tuple[Any, ...] = (
+            Counter("http_requests_total", "Requests answered.", labels, registry=registry),
+            Histogram(
+                "http_request_duration_seconds", "Time to the last byte.", labels, registry=registry, buckets=SECONDS
+            ),
+            Counter("http_request_bytes_total", "Bodies of requests.", labels, registry=registry),
+            Counter("http_response_bytes_total", "Bodies of answers.", labels, registry=registry),
         )
-        self._received = Counter("http_request_bytes_total", "Bodies of requests.", labels, registry=registry)
-        self._sent = Counter("http_response_bytes_total", "Bodies of answers.", labels, registry=registry)
         self._children = Children(self._child, limit=ROUTES)
         self.in_flight = 0
         self.listeners: dict[type[tuple[Any, ...]], Callable[[Any], None]] = {
@@ -108,12 +110,7 @@ class Requests:
 
     def _child(self, method: str, route: str, status: int) -> Child:
         labels = (method if method in METHODS else OTHER, route, status)
-        return Child(
-            answered=self._answered.labels(*labels),
-            duration=self._duration.labels(*labels),
-            received=self._received.labels(*labels),
-            sent=self._sent.labels(*labels),
-        )
+        return Child(*(family.labels(*labels) for family in self._families))
 
 
 def event_listeners(registry: Registry) -> Iterator[tuple[type[tuple[Any, ...]], Callable[[Any], None]]]:
