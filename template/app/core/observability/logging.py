@@ -5,8 +5,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ClassVar, Literal
@@ -19,13 +18,9 @@ from app.core import context
 from app.core.observability.redaction import Scrubbed, redact
 from app.core.settings import Group
 
-Copy = Callable[[Mapping[str, Any], bytes], None]
-"""Takes a line as fields and as JSON, both without secrets: called in every thread, it may neither wait nor fail."""
-
-_copies: list[Copy] = []
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 """The attributes of a log record that its author did not give."""
-_HIDDEN = {"module", "func_name", "lineno", "process", "thread", "service", "version"}
+_HIDDEN = {"module", "func_name", "lineno", "process", "thread"}
 """Fields that are left out in development, where they only hide the message."""
 
 
@@ -42,7 +37,7 @@ class LogSettings(Group):
 
 
 class StdoutHandler(logging.Handler):
-    """The one handler of the root logger. Each line has the name and the version of the service."""
+    """The handler of the root logger. Each line has the name and the version of the service."""
 
     def __init__(self, service: str, version: str, *, as_json: bool) -> None:
         super().__init__()
@@ -65,12 +60,8 @@ class StdoutHandler(logging.Handler):
 
     def write(self, record: dict[str, Any]) -> None:
         """Write one line. A stream that takes none (disk full, reader gone) costs the line, not the request."""
-        record |= self.fields
-        encoded = as_json(record) if self.json or _copies else b""
-        for take in _copies:
-            take(record, encoded)
         if self.json:
-            line = encoded.decode()
+            line = as_json(record | self.fields).decode()
         else:
             line = str(self.console(None, "", {key: value for key, value in record.items() if key not in _HIDDEN}))
         try:
@@ -137,16 +128,6 @@ def as_json(record: Mapping[str, Any]) -> bytes:
         return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # an integer beyond 64 bits, half a surrogate pair
         return json.dumps(record, default=str, skipkeys=True).encode()
-
-
-@contextmanager
-def copied_to(take: Copy) -> Iterator[None]:
-    """Have `take` called with every line until the block ends, whatever the format of standard output."""
-    _copies.append(take)
-    try:
-        yield
-    finally:
-        _copies.remove(take)
 
 
 def configure(settings: LogSettings, *, service: str, version: str, production: bool) -> None:
