@@ -12,33 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from app.core import context
 from app.core.component import Check, Component, State
 from app.core.data import engine as backend
-from app.core.data import migrations, statements
+from app.core.data import migrations, statements, transactions
 from app.core.data.engine import DatabaseSettings
 from app.core.data.pool import ConnectionLimiter
-from app.core.data.transactions import (
-    FollowedSession,
-    FollowUps,
-    TransactionSession,
-    emit_once_committed,
-    follow,
-    follow_unknown,
-    once_committed,
-    to_the_end,
-)
-from app.core.database_errors import DatabaseUnreachable
+from app.core.data.transactions import FollowedSession, FollowUps, TransactionSession, to_the_end
+from app.core.database_errors import DatabaseUnreachable as DatabaseUnreachable
 from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
 from app.core.settings import Settings
 
-__all__ = [
-    "Database",
-    "DatabaseDep",
-    "DatabaseUnreachable",
-    "component",
-    "current_database",
-    "emit_once_committed",
-    "once_committed",
-    "unusable",
-]
+once_committed = transactions.once_committed
+emit_once_committed = transactions.emit_once_committed
 
 
 class Database:
@@ -135,9 +118,9 @@ class Database:
                 await to_the_end(_finish(session, stack.pop_all()))
         except BaseException as error:
             if session is not None and FollowUps.of(session).committed:  # the block has committed, and failed later
-                await to_the_end(follow(session))
+                await to_the_end(transactions.follow(session))
             if session is not None and isinstance(error, OutcomeUnknown):
-                await to_the_end(follow_unknown(session))
+                await to_the_end(transactions.follow_unknown(session))
             raise
 
     def _check_place(self) -> None:
@@ -164,7 +147,7 @@ def _renamed(patience: float | None) -> float | None:
 async def _finish(session: TransactionSession, stack: AsyncExitStack) -> None:
     async with stack:  # closed before the follow-ups, which may need the place of a writer themselves
         await session.finish()
-    await follow(session)
+    await transactions.follow(session)
 
 
 async def current_database(request: Request) -> Database:
