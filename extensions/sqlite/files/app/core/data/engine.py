@@ -4,19 +4,19 @@ import fcntl
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import Field, field_validator
-from sqlalchemy import Table, event, make_url
+from sqlalchemy import Table, event
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.core.data.connection import Connection, DatabaseFile
+from app.core.data.connection import Connection, DatabaseFile, path_of
 from app.core.data.exact_types import EXACT_TYPES, numbers_its_rows
 from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
 from app.core.database_errors import AlreadyExists, DatabaseFailed, ReferenceUnknown, ValueMissing, ValueRefused
@@ -248,17 +248,14 @@ def fault(error: DBAPIError) -> DatabaseFault | None:
 @contextmanager
 def migration_lock(connection: sa.Connection) -> Iterator[None]:
     """Run one migration at a time, by a lock on a file beside the database."""
-    path = make_url(str(connection.engine.url)).database
-    if not path or path == ":memory:":
-        yield
-        return
-    with Path(f"{path}.migrating").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    path = path_of(str(connection.engine.url))
+    with Path(f"{path}.migrating").open("w") if path else nullcontext() as file:
+        if file:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def prepare_place(url: str) -> None:
     """Make the folder of the file."""
-    path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if path := path_of(url):
+        path.parent.mkdir(parents=True, exist_ok=True)
