@@ -112,15 +112,13 @@ def event_listeners(registry: Registry) -> Iterator[tuple[type[tuple[Any, ...]],
     `counter=(name, text, labels)`, `histogram=(name, text, labels, buckets)` of the event's `duration`, and
     `gauge=(name, text, labels)` of its `level`. Labels are a mapping to the fields of the event.
     """
-    counters: dict[type[tuple[Any, ...]], Any] = {
-        telemetry.BusinessEvent: ("business_events_total", "Business events.", {"event": "name"}),
-        telemetry.SecurityEvent: ("security_events_total", "Security events.", {"event": "name"}),
-        **telemetry.descriptions("counter"),
-    }
+    counters, histograms = telemetry.descriptions("counter"), telemetry.descriptions("histogram")
+    counters[telemetry.BusinessEvent] = ("business_events_total", "Business events.", {"event": "name"})
+    counters[telemetry.SecurityEvent] = ("security_events_total", "Security events.", {"event": "name"})
     queries = ("database_query_duration_seconds", "Statements that ran.", {"operation": "operation"}, MILLISECONDS)
+    histograms[telemetry.QueryFinished] = queries
     for event, (name, text, labels) in counters.items():
         yield event, _listener(Counter(name, text, labels, registry=registry), labels, lambda child, _: child.inc())
-    histograms: dict[type, Any] = {telemetry.QueryFinished: queries, **telemetry.descriptions("histogram")}
     for event, (name, text, labels, buckets) in histograms.items():
         timed = Histogram(name, text, labels, registry=registry, buckets=buckets)
         yield event, _listener(timed, labels, lambda child, event: child.observe(event.duration))
