@@ -114,9 +114,7 @@ def listening(event: type[EventT], listener: Listener[EventT]) -> Iterator[None]
     try:
         yield
     finally:
-        rest = list(_listeners[event])
-        rest.remove(listener)
-        _listeners[event] = tuple(rest)
+        _listeners[event] = tuple(other for other in _listeners[event] if other is not listener)
 
 
 def __getattr__(name: str) -> Any:
