@@ -57,7 +57,6 @@ class Database:
             timeout: seconds that a statement may take, for a route that needs longer.
             snapshot: all statements see the database as it was at the first one. This costs a BEGIN and a ROLLBACK,
                 so prefer one statement.
-            patience: the old name of `timeout`.
 
         Raises:
             DatabaseBusy: no connection became free in time.
@@ -90,7 +89,6 @@ class Database:
         Args:
             timeout: seconds that a statement may take, for a route that needs longer.
             bookkeeping: it is no part of what the request stores, so the answer does not depend on its outcome.
-            patience: the old name of `timeout`.
 
         Raises:
             DatabaseBusy: no connection became free in time.
@@ -99,13 +97,13 @@ class Database:
             FollowUpFailed: it is stored, and something that follows it failed.
         """
         timeout = _renamed(patience) or timeout
-        session: TransactionSession | None = None
+        session = self._sessions()
+        follow_ups = FollowUps.of(session)
+        follow_ups.request = None if bookkeeping else context.current()
         try:
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(self.writes)
-                session = await stack.enter_async_context(self._sessions())
-                follow_ups = FollowUps.of(session)
-                follow_ups.request = None if bookkeeping else context.current()
+                await stack.enter_async_context(session)
                 self._check_place()
                 try:
                     connection = await session.connection()
@@ -117,9 +115,9 @@ class Database:
                 yield session
                 await to_the_end(_finish(session, stack.pop_all()))
         except BaseException as error:
-            if session is not None and FollowUps.of(session).committed:  # the block has committed, and failed later
+            if follow_ups.committed:  # the block has committed, and failed later
                 await to_the_end(transactions.follow(session))
-            if session is not None and isinstance(error, OutcomeUnknown):
+            if isinstance(error, OutcomeUnknown):
                 await to_the_end(transactions.follow_unknown(session))
             raise
 
