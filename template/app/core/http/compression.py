@@ -45,10 +45,8 @@ class Compression:
 
 
 def _accepts_gzip(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"accept-encoding":
-            return b"gzip" in value and _NO_GZIP.search(value) is None
-    return False
+    value = next((value for name, value in scope["headers"] if name == b"accept-encoding"), b"")
+    return b"gzip" in value and _NO_GZIP.search(value) is None
 
 
 def _may_compress(head: Message) -> bool:
