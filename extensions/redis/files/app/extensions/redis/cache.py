@@ -122,12 +122,11 @@ class Cache:
         started, outcome, name = perf_counter(), "miss", key.partition(":")[0]
         try:
             wanted = Wanted(name, self._store.place(key, tags), load, kind, ttl)
-            loaded = await self._get(self._store, wanted)
-            outcome = loaded.outcome
+            value: T
+            value, _, outcome = await self._get(self._store, wanted)
+            return value
         finally:
             emit(CacheRead(name, outcome, perf_counter() - started))
-        result: T = loaded.value
-        return result
 
     async def invalidate(self, *keys: str, within: AsyncSession | None = None) -> None:
         """Invalidate the values of these keys.
@@ -150,7 +149,9 @@ class Cache:
             await self._catch_up()
             found = await store.read(wanted.place)
         except BackendUnavailable:
-            loaded, others = await self._flights.join(wanted.place.value, [self._forgotten], self._without(wanted))
+            loaded, others = await self._flights.join(
+                wanted.place.value, [self._forgotten], lambda flight: self._load_without(wanted, flight)
+            )
         else:
             last = self._decode(found, wanted)
             if last and last.fresh:
@@ -175,7 +176,7 @@ class Cache:
                 )
             except BackendUnavailable:
                 self._unsure.append((wanted.place, token))
-                return await self._without(wanted)(flight)
+                return await self._load_without(wanted, flight)
             last = self._decode(found, wanted)
             fresh = last is not None and last.fresh
             if taken or fresh or monotonic() >= give_up:
@@ -204,21 +205,17 @@ class Cache:
                 except BackendUnavailable:
                     self._unsure.append((wanted.place, token))
 
-    def _without(self, wanted: Wanted) -> Callable[[Flight[Loaded]], Awaitable[Loaded]]:
-        async def load(flight: Flight[Loaded]) -> Loaded:
-            flight.versions = [self._forgotten]
-            return await self._call(wanted, "error")
-
-        return load
+    async def _load_without(self, wanted: Wanted, flight: Flight[Loaded]) -> Loaded:
+        flight.versions = [self._forgotten]
+        return await self._call(wanted, "error")
 
     async def _call(self, wanted: Wanted, outcome: str) -> Loaded:
         """Call the loader, and return what a hit would return, or the value itself if JSON does not represent it."""
-        value = await wanted.load()
+        value, json = await wanted.load(), None
         try:
             value, json = through_json(value, wanted.kind)
         except Exception as error:  # noqa: BLE001  # types of the owner may raise anything
             self._warn("a value of the cache %s is not stored, JSON cannot carry it: %s", wanted.cache, reason(error))
-            return Loaded(value, None, outcome)
         return Loaded(value, json, outcome)
 
     async def _copy(self, loaded: Loaded, wanted: Wanted) -> Any:
@@ -246,11 +243,10 @@ class Cache:
                 return
             try:
                 await self._store.forget(forgotten)
-            except BackendUnavailable:
+            except BaseException as error:
                 self._missed += 1
-            except BaseException:  # cancelled, perhaps after it was sent
-                self._missed += 1
-                raise
+                if not isinstance(error, BackendUnavailable):  # cancelled, perhaps after it was sent
+                    raise
 
         if within is None:
             await forget()
