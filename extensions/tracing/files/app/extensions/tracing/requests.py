@@ -1,7 +1,7 @@
 """Requests: one server span each (https://opentelemetry.io/docs/specs/semconv/http/), and which spans are recorded."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,17 +24,9 @@ class Sampling(Sampler):
     def __init__(self, share: float) -> None:
         self.share = share
 
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[trace.Link] | None = None,
-        trace_state: trace.TraceState | None = None,
+    def should_sample(  # type: ignore[override]  # as the SDK calls it, with links at the end
+        self, parent_context: Context | None, _: int, name: str, kind: SpanKind, attributes: Attributes, *__: object
     ) -> SamplingResult:
-        del trace_id, links, trace_state
         parent = trace.get_current_span(parent_context).get_span_context()
         if parent.is_valid:
             # SQLAlchemy's "connect" is a check-out from the pool: one for each statement.
