@@ -17,22 +17,10 @@ from app.extensions.uploads.receiving import Batch, UploadsDep
 ENVELOPE = 65_536
 """Bytes for the headers of the parts."""
 UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                }
-            }
-        },
-    }
-}
-_WHOLE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-}
+_FILE = {"type": "string", "format": "binary"}
+_FILES = {"type": "object", "properties": {"files": {"type": "array", "items": _FILE}}}
+_FORM = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FILES}}}}
+_WHOLE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {"schema": _FILE}}}}
 
 
 def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Dependency] = ()) -> Router:
