@@ -36,8 +36,7 @@ class Compression:
                 return
             if held:
                 head = held.pop()
-                if _is_whole(head, message):
-                    _compress(head, message)
+                _compress(head, message)
                 await send(head)
             await send(message)
 
@@ -61,15 +60,12 @@ def _may_compress(head: Message) -> bool:
     )
 
 
-def _is_whole(head: Message, body: Message) -> bool:
-    """Return true if the body is all that the start announces: a file may shrink while it is sent."""
-    announced = int(dict(head["headers"])[b"content-length"])
-    return not body.get("more_body", False) and len(body.get("body", b"")) == announced
-
-
 def _compress(head: Message, body: Message) -> None:
     """Replace the body, and the headers that describe its bytes (RFC 9110, 8.8.1: a strong ETag names them)."""
-    body["body"] = gzip.compress(body.get("body", b""), LEVEL, mtime=0)
+    announced = int(dict(head["headers"])[b"content-length"])
+    if body.get("more_body", False) or len(body.get("body", b"")) != announced:
+        return  # a stream, or a file that has shrunk while it is sent
+    body["body"] = gzip.compress(body["body"], LEVEL, mtime=0)
     headers = [(b"content-length", str(len(body["body"])).encode()), (b"content-encoding", b"gzip")]
     for name, value in head["headers"]:
         if name == b"etag" and not value.startswith(b"W/"):

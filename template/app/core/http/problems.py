@@ -127,10 +127,9 @@ def _cause(error: BaseException) -> str:
 
 
 async def _database_error(request: Request, error: SQLAlchemyError) -> Response:
-    known = as_service_error(error)
-    if known is None:
-        raise error
-    return await _service_error(request, known)
+    if known := as_service_error(error):
+        return await _service_error(request, known)
+    raise error
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
