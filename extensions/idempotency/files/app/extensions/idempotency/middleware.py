@@ -32,7 +32,7 @@ from app.extensions.idempotency.settings import (
     IdempotencySettings,
     RequestInProgress,
 )
-from app.extensions.idempotency.store import Answer, Claim, KeyStore, Record
+from app.extensions.idempotency.store import Answer, Claim, KeyStore
 
 logger = logging.getLogger(__name__)
 
@@ -170,13 +170,18 @@ class KeyedRequest:
         record = await self._store.claim(
             claim, fingerprint, former=former, lease=self._settings.lease, keep=self._settings.keep
         )
-        if record is not None:
-            if record.fingerprint not in {fingerprint, former}:
-                raise IdempotencyKeyReused
-            return _again(record)
-        self._claim = claim
-        self._request.before_commit.append(self._mark)
-        return None
+        if record is None:
+            self._claim = claim
+            self._request.before_commit.append(self._mark)
+            return None
+        if record.fingerprint not in {fingerprint, former}:
+            raise IdempotencyKeyReused
+        answer = record.answer
+        if answer.status is None:
+            raise RequestInProgress(headers={"Retry-After": "1"}) if record.running else AnswerNotKept
+        response = Response(answer.body, status_code=answer.status)
+        response.raw_headers += [*answer.headers, (b"idempotency-replayed", b"true")]
+        return response
 
     async def send(self, message: Message) -> None:
         """Hold the answer until it is complete and stored. Without a claim, pass it on."""
@@ -232,12 +237,3 @@ class KeyedRequest:
         start, *parts = self._held
         headers = [(name, value) for name, value in start["headers"] if name.lower() not in DROPPED]
         return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
-
-
-def _again(record: Record) -> Response:
-    answer = record.answer
-    if answer.status is None:
-        raise RequestInProgress(headers={"Retry-After": "1"}) if record.running else AnswerNotKept
-    response = Response(answer.body, status_code=answer.status)
-    response.raw_headers += [*answer.headers, (b"idempotency-replayed", b"true")]
-    return response
