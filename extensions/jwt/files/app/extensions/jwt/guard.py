@@ -15,6 +15,8 @@ from app.extensions.jwt.settings import ScopeInsufficient, TokenInvalid, TokenMi
 if TYPE_CHECKING:
     from app.extensions.jwt.verifier import Verifier
 
+_INVALID = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
 
 class BearerToken(SecurityBase):
     """The one dependency behind both: each further one costs 9 µs a request."""
@@ -28,21 +30,23 @@ class BearerToken(SecurityBase):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             emit(SecurityEvent("authentication_failed", reason="no token"))
-            raise TokenMissing
+            raise TokenMissing(headers={"WWW-Authenticate": "Bearer"})
         verifier: Verifier | None = request.state.jwt
         if verifier is None:
             emit(SecurityEvent("authentication_failed", reason="no issuer is configured"))
-            raise TokenInvalid
+            raise TokenInvalid(headers=_INVALID)
         try:
             user = await verifier.verify(token.strip())
         except TokenRefused as refused:
             emit(SecurityEvent("authentication_failed", reason=refused.reason))
-            raise TokenInvalid from None
+            raise TokenInvalid(headers=_INVALID) from None
         if current := context.current():
             current.principal = f"user:{user.subject}"
         if missing := [scope for scope in wanted.scopes if scope not in user.scopes]:
             emit(SecurityEvent("permission_denied", user.subject, f"lacks {' '.join(missing)}"))
-            raise ScopeInsufficient(wanted.scopes)
+            needed = " ".join(wanted.scopes)
+            challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
+            raise ScopeInsufficient(f"this needs a token with the scope {needed}", headers=challenge)
         return user
 
 
