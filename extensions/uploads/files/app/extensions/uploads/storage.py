@@ -191,13 +191,11 @@ class Directory:
 
 def _is_written(data: Path) -> bool:
     """Return true if a living process writes to it."""
-    try:
-        with data.open("rb") as file:
+    with suppress(FileNotFoundError), data.open("rb") as file:
+        try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
+        except BlockingIOError:
+            return True
     return False
 
 
