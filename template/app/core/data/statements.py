@@ -78,9 +78,7 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     # The driver gave up by itself: the database reported nothing, and the connection is of no more use.
     if isinstance(context.original_exception, TimeoutError | OSError):
         context.is_disconnect = True
-        unreachable = refused.DatabaseUnreachable()
-        unreachable.__cause__ = context.original_exception
-        return unreachable
+        return refused.DatabaseUnreachable()
     if isinstance(context.original_exception, OverflowError):  # an integer or a date that the driver cannot send
         return refused.ValueRefused()
     return None
