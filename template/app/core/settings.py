@@ -9,16 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    create_model,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -36,7 +27,7 @@ PLACEHOLDER = "change-me"
 class Group(BaseModel):
     """The settings of one part of the service. `group` is the first half of the variables' names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, arbitrary_types_allowed=True)
+    model_config = {"extra": "forbid", "frozen": True, "validate_default": True, "arbitrary_types_allowed": True}
     group: ClassVar[str]
 
 
@@ -182,10 +173,9 @@ def load(
 
 
 def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, secrets: Path | None) -> list[str]:
-    given = {*os.environ, *(dotenv_values(env_file) if env_file else ())}
-    given.update(path.name for path in (secrets.iterdir() if secrets else ()))
+    written = dotenv_values(env_file) if env_file else {}
     lines = []
-    for variable in sorted(given):
+    for variable in sorted({*os.environ, *written, *(path.name for path in (secrets.iterdir() if secrets else ()))}):
         group, delimiter, field = variable.lower().partition("__")
         close = get_close_matches(group, names, n=1, cutoff=0.8)
         if delimiter and group not in names and close:
