@@ -71,8 +71,7 @@ class Idempotency:
         if not self._wrapped:
             wrap_endpoints(scope["app"])
             self._wrapped = True
-        store = KeyStore(scope["state"]["database"])
-        keyed = KeyedRequest(self.settings, store, request, key.decode(), scope, receive, send)
+        keyed = KeyedRequest(self.settings, request, key.decode(), scope, receive, send)
         token = _current.set(keyed)
         try:
             await self.app(scope, keyed.receive, keyed.send)
@@ -121,7 +120,6 @@ class KeyedRequest:
     def __init__(
         self,
         settings: IdempotencySettings,
-        store: KeyStore,
         request: RequestContext,
         key: str,
         scope: Scope,
@@ -129,7 +127,7 @@ class KeyedRequest:
         send: Send,
     ) -> None:
         self._settings = settings
-        self._store = store
+        self._store = KeyStore(scope["state"]["database"])
         self._request = request
         self._key = key
         self._receive = receive
