@@ -17,9 +17,8 @@ class Timestamp(TypeDecorator[datetime]):
         """Return the type of a value in Python (SQLAlchemy itself says `object`)."""
         return datetime
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
         """Convert to UTC. A time without a zone is a `ValueError`: it could be any moment of a day."""
-        del dialect
         if value is not None and value.tzinfo is None:
             raise ValueError(f"a time needs a zone: {value.isoformat()} has none")
         return value.astimezone(UTC) if value else None

@@ -138,9 +138,8 @@ def _keep_fresh(engine: AsyncEngine, idle: float) -> None:
                 raise DisconnectionError("did not answer after it had been idle") from error
 
 
-def write_limiter(settings: DatabaseSettings) -> ConnectionLimiter | None:
+def write_limiter(_: DatabaseSettings) -> ConnectionLimiter | None:
     """Return nothing: writers share the limit of readers."""
-    del settings
     return None
 
 
@@ -168,9 +167,8 @@ def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     return create(settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1}))
 
 
-def gone(engine: AsyncEngine) -> str | None:
+def gone(_: AsyncEngine) -> str | None:
     """Return nothing: a server does not lose its database unnoticed."""
-    del engine
     return None
 
 
@@ -223,6 +221,5 @@ def migration_lock(connection: Connection) -> Iterator[None]:
         connection.commit()
 
 
-def prepare_place(url: str) -> None:
+def prepare_place(_: str) -> None:
     """Do nothing: the server has its own storage."""
-    del url

@@ -185,9 +185,8 @@ def write_limiter(settings: DatabaseSettings) -> ConnectionLimiter:
 
 
 @asynccontextmanager
-async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> AsyncIterator[None]:
+async def allow(*_: object, **__: object) -> AsyncIterator[None]:
     """Do nothing: SQLite has no time limit for a statement."""
-    del connection, seconds, local
     yield
 
 
@@ -219,9 +218,8 @@ async def facts(connection: AsyncConnection) -> dict[str, Any]:
     return {"pragmas": {name: await connection.scalar(sa.text(f"PRAGMA {name}")) for name in PRAGMAS}}
 
 
-def commit_was_refused(error: DBAPIError) -> bool:
+def commit_was_refused(_: DBAPIError) -> bool:
     """Return whether a failed COMMIT has stored nothing: always, since it is rolled back."""
-    del error
     return True
 
 

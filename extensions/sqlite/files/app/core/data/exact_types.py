@@ -54,24 +54,21 @@ def _shortest(value: Any) -> Decimal | None:
 class ExactInteger(Integer):
     """Whole numbers only: SQLite would store a word, or a fraction."""
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        del dialect
+    def bind_processor(self, _: Dialect) -> Processor:
         return _whole
 
 
 class ExactFloat(Float[Any]):
     """Numbers. SQLite would make NULL of NaN."""
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        del dialect
+    def bind_processor(self, _: Dialect) -> Processor:
         return _number
 
 
 class ExactNumeric(Numeric[Any]):
     """Decimals. SQLite keeps 15 to 17 digits: more are refused."""
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        del dialect
+    def bind_processor(self, _: Dialect) -> Processor:
         return _decimal
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:
