@@ -38,7 +38,7 @@ class BearerToken(SecurityBase):
         try:
             user = await verifier.verify(token.strip())
         except TokenRefused as refused:
-            emit(SecurityEvent("authentication_failed", reason=refused.reason))
+            emit(SecurityEvent("authentication_failed", reason=str(refused)))
             raise TokenInvalid(headers=_INVALID) from None
         if current := context.current():
             current.principal = f"user:{user.subject}"

@@ -126,8 +126,4 @@ class KeysUnavailable(ServiceUnavailable):
 
 
 class TokenRefused(Exception):
-    """The token is refused. `reason` is for the log only."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The token is refused. Its text is for the log only."""
