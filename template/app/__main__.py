@@ -58,9 +58,9 @@ def refuse(error: ConfigurationInvalid) -> int:
     """Log each mistake, in the format of the logs here."""
     try:
         service = load([ServiceSettings]).of(ServiceSettings)
-        logging.configure(LogSettings(), service=service.name, version=service.version, production=service.production)
     except ConfigurationInvalid:
-        logging.configure(LogSettings(), service="", version="", production=True)
+        service = ServiceSettings(name="", version="")
+    logging.configure(LogSettings(), service=service.name, version=service.version, production=service.production)
     for mistake in error.mistakes:
         variable, colon, said = mistake.partition(":")
         # Scrubbed apart from the name: the text after the name of a secret is taken for the secret itself.

@@ -9,12 +9,10 @@ from app.core import settings as configuration
 from app.core.component import Component, Process
 from app.core.data.engine import DatabaseSettings
 from app.core.health import HealthSettings
-from app.core.http import lifecycle
 from app.core.http.application import Service
 from app.core.http.lifecycle import Lifecycle, LifecycleSettings
 from app.core.http.security import HttpSettings
 from app.core.observability import access_log, logging
-from app.core.observability.access_log import AccessLog
 from app.core.observability.logging import LogSettings
 from app.core.server.serve import ServerSettings
 from app.core.settings import Group, ServiceSettings, Settings
@@ -51,10 +49,7 @@ def load_settings() -> Settings:
 
 def default_components(settings: Settings) -> list[Component]:
     """Return the components of the deployed service, outermost first."""
-    core = [
-        access_log.component(settings.of(LogSettings)),
-        database.component(settings),
-    ]
+    core = [access_log.component(settings.of(LogSettings)), database.component(settings)]
     return [*core, *extensions.components(settings), *features.components(settings)]
 
 
@@ -67,17 +62,9 @@ def create_app(components: Sequence[Component] | None = None, settings: Settings
     drain = settings.of(LifecycleSettings).drain
     current = Lifecycle(float(service.production) if drain is None else drain)
     checks = [check for component in parts for check in component.checks]
-    return Service(
-        [
-            health.component(settings.of(HealthSettings), service.version, checks, current),  # matched last
-            *parts,
-            lifecycle.component(current),  # ready when all others are open
-        ],
-        service=service,
-        http=settings.of(HttpSettings),
-        access=AccessLog(log),
-        lifecycle=current,
-    )
+    first = health.component(settings.of(HealthSettings), service.version, checks, current)  # its routes match last
+    last = Component(name="lifecycle", lifespan=current.lifespan)  # ready when all others are open
+    return Service([first, *parts, last], settings, current)
 
 
 async def run(process: Process, components: Sequence[Component], settings: Settings) -> None:

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Message
 
 from app.core.errors import ConfigurationInvalid
-from app.extensions.uploads.storage import DATA, Directory, DirectoryDraft, Draft
+from app.extensions.uploads.storage import DATA, Directory, Draft
 from tests import answers
 from tests.conftest import Serve, Start
 from tests.core.exchanges import exchange
@@ -101,11 +101,12 @@ async def test_what_a_killed_process_left_is_removed_and_what_is_being_written_i
     open_service: Open, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave(directory)
-    living = DirectoryDraft(directory / "living.part")
+    storage = Directory(directory)
+    living = await storage.draft("living")
     await open_service()
     assert stored(directory) == ["living.part"]
     assert "removed an upload that was never finished: left" in caplog.text
-    living.discard()
+    storage.discard(living)
 
 
 async def test_two_processes_may_begin_at_once(directory: Path) -> None:
@@ -114,7 +115,7 @@ async def test_two_processes_may_begin_at_once(directory: Path) -> None:
     with (directory / ".lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)  # another process begins a file
         draft = await storage.draft("1" * 32)
-        draft.discard()
+        storage.discard(draft)
     assert stored(directory) == []
 
 

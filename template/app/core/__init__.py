@@ -6,30 +6,22 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-MOVED = {
+FOLDERS = {
+    "data": ("engine", "exact_types", "migrations", "pool", "transactions"),
+    "http": ("compression", "endpoints", "lifecycle", "limits", "problems", "security"),
+    "observability": ("logging", "redaction"),
+    "server": ("protocol",),
+}
+MOVED = {name: f"{folder}.{name}" for folder, names in FOLDERS.items() for name in names} | {
     "access": "observability.access_log",
     "answers": "http.response_format",
     "callers": "http.security",
-    "compression": "http.compression",
     "database_file": "data.connection",
     "decimals": "http.endpoints",
-    "endpoints": "http.endpoints",
-    "engine": "data.engine",
     "events": "observability.access_log",
-    "exact_types": "data.exact_types",
     "faults": "data.pool",
-    "lifecycle": "http.lifecycle",
-    "limits": "http.limits",
-    "logging": "observability.logging",
-    "migrations": "data.migrations",
     "outer": "http.request_middleware",
-    "pool": "data.pool",
-    "problems": "http.problems",
-    "protocol": "server.protocol",
-    "redaction": "observability.redaction",
-    "security": "http.security",
     "service": "http.application",
-    "transactions": "data.transactions",
 }
 """Modules that were in this folder up to 0.3: their old import paths work until 0.6."""
 

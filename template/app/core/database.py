@@ -12,33 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from app.core import context
 from app.core.component import Check, Component, State
 from app.core.data import engine as backend
-from app.core.data import migrations, statements
+from app.core.data import migrations, statements, transactions
 from app.core.data.engine import DatabaseSettings
 from app.core.data.pool import ConnectionLimiter
-from app.core.data.transactions import (
-    FollowedSession,
-    FollowUps,
-    TransactionSession,
-    emit_once_committed,
-    follow,
-    follow_unknown,
-    once_committed,
-    to_the_end,
-)
-from app.core.database_errors import DatabaseUnreachable
+from app.core.data.transactions import FollowedSession, FollowUps, TransactionSession, to_the_end
+from app.core.database_errors import DatabaseUnreachable as DatabaseUnreachable
 from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
 from app.core.settings import Settings
 
-__all__ = [
-    "Database",
-    "DatabaseDep",
-    "DatabaseUnreachable",
-    "component",
-    "current_database",
-    "emit_once_committed",
-    "once_committed",
-    "unusable",
-]
+once_committed = transactions.once_committed
+emit_once_committed = transactions.emit_once_committed
 
 
 class Database:
@@ -74,7 +57,6 @@ class Database:
             timeout: seconds that a statement may take, for a route that needs longer.
             snapshot: all statements see the database as it was at the first one. This costs a BEGIN and a ROLLBACK,
                 so prefer one statement.
-            patience: the old name of `timeout`.
 
         Raises:
             DatabaseBusy: no connection became free in time.
@@ -107,7 +89,6 @@ class Database:
         Args:
             timeout: seconds that a statement may take, for a route that needs longer.
             bookkeeping: it is no part of what the request stores, so the answer does not depend on its outcome.
-            patience: the old name of `timeout`.
 
         Raises:
             DatabaseBusy: no connection became free in time.
@@ -116,13 +97,13 @@ class Database:
             FollowUpFailed: it is stored, and something that follows it failed.
         """
         timeout = _renamed(patience) or timeout
-        session: TransactionSession | None = None
+        session = self._sessions()
+        follow_ups = FollowUps.of(session)
+        follow_ups.request = None if bookkeeping else context.current()
         try:
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(self.writes)
-                session = await stack.enter_async_context(self._sessions())
-                follow_ups = FollowUps.of(session)
-                follow_ups.request = None if bookkeeping else context.current()
+                await stack.enter_async_context(session)
                 self._check_place()
                 try:
                     connection = await session.connection()
@@ -134,10 +115,10 @@ class Database:
                 yield session
                 await to_the_end(_finish(session, stack.pop_all()))
         except BaseException as error:
-            if session is not None and FollowUps.of(session).committed:  # the block has committed, and failed later
-                await to_the_end(follow(session))
-            if session is not None and isinstance(error, OutcomeUnknown):
-                await to_the_end(follow_unknown(session))
+            if follow_ups.committed:  # the block has committed, and failed later
+                await to_the_end(transactions.follow(session))
+            if isinstance(error, OutcomeUnknown):
+                await to_the_end(transactions.follow_unknown(session))
             raise
 
     def _check_place(self) -> None:
@@ -164,7 +145,7 @@ def _renamed(patience: float | None) -> float | None:
 async def _finish(session: TransactionSession, stack: AsyncExitStack) -> None:
     async with stack:  # closed before the follow-ups, which may need the place of a writer themselves
         await session.finish()
-    await follow(session)
+    await transactions.follow(session)
 
 
 async def current_database(request: Request) -> Database:

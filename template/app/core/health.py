@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, perf_counter
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -65,38 +64,34 @@ class Health:
 
     def __init__(self, checks: Sequence[Check]) -> None:
         self.checks = checks
-        self.state: State = {}
         self._known: dict[str, PartHealth] = {}
         self._known_at = float("-inf")
         self._round: asyncio.Task[dict[str, PartHealth]] | None = None
 
-    async def parts(self) -> dict[str, PartHealth]:
+    async def parts(self, state: State) -> dict[str, PartHealth]:
         """Return the health of every part, at most two seconds old."""
         if monotonic() - self._known_at < FRESH:
             return self._known
         if self._round is None:
-            self._round = asyncio.create_task(self._probe_all())
+            self._round = asyncio.create_task(self._probe_all(state))
         return await asyncio.shield(self._round)
 
-    async def failing(self) -> list[str]:
-        return [name for name, part in (await self.parts()).items() if part.critical and part.status == "failed"]
-
-    async def _probe_all(self) -> dict[str, PartHealth]:
+    async def _probe_all(self, state: State) -> dict[str, PartHealth]:
         try:
-            results = await asyncio.gather(*(self._probe(check) for check in self.checks))
+            results = await asyncio.gather(*(self._probe(check, state) for check in self.checks))
             self._known = {check.name: result for check, result in zip(self.checks, results, strict=True)}
             self._known_at = monotonic()
             return self._known
         finally:
             self._round = None
 
-    async def _probe(self, check: Check) -> PartHealth:
+    async def _probe(self, check: Check, state: State) -> PartHealth:
         started = perf_counter()
         facts: Mapping[str, Any] = {}
         status: Literal["ok", "failed"] = "ok"
         try:
             async with asyncio.timeout(check.timeout):
-                facts = await check.probe(self.state) or {}
+                facts = await check.probe(state) or {}
         except Exception as error:
             status = "failed"
             before = self._known.get(check.name)
@@ -123,11 +118,6 @@ def component(settings: HealthSettings, version: str, checks: Sequence[Check], l
     health = Health(checks)
     router = APIRouter(prefix="/health", tags=["health"])
 
-    @asynccontextmanager
-    async def lifespan(state: State) -> AsyncIterator[State]:
-        health.state = state
-        yield {}
-
     def phase() -> Literal["starting", "draining", "ready"]:
         return "draining" if lifecycle.draining else "ready" if lifecycle.ready else "starting"
 
@@ -150,13 +140,14 @@ def component(settings: HealthSettings, version: str, checks: Sequence[Check], l
         """Requests may be sent here."""
         if phase() != "ready":
             return unready(request, phase())
-        failing = await health.failing()
+        parts = await health.parts(request.scope["state"])
+        failing = [name for name, part in parts.items() if part.critical and part.status == "failed"]
         return unready(request, "failed", failing) if failing else Liveness()
 
     @router.get("", responses=AuthenticationFailed.schema())
-    async def detail(_: Annotated[None, Depends(operators_only(settings))]) -> ServiceHealth:
+    async def detail(request: Request, _: Annotated[None, Depends(operators_only(settings))]) -> ServiceHealth:
         """The health of each part, for operators: with the key, or from a private address."""
-        parts = await health.parts()
+        parts = await health.parts(request.scope["state"])
         failed = [part for part in parts.values() if part.status == "failed"]
         found: Literal["ok", "degraded", "failed"] = "degraded" if failed else "ok"
         if any(part.critical for part in failed):
@@ -164,4 +155,4 @@ def component(settings: HealthSettings, version: str, checks: Sequence[Check], l
         now = phase()
         return ServiceHealth(status=found if now == "ready" else now, version=version, parts=parts)
 
-    return Component(name="health", routers=[router], lifespan=lifespan)
+    return Component(name="health", routers=[router])

@@ -7,7 +7,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Timestamp(TypeDecorator[datetime]):
-    """A time in UTC. For a database that stores no zone, it is restored here."""
+    """A time in UTC, with its zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -17,16 +17,11 @@ class Timestamp(TypeDecorator[datetime]):
         """Return the type of a value in Python (SQLAlchemy itself says `object`)."""
         return datetime
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
         """Convert to UTC. A time without a zone is a `ValueError`: it could be any moment of a day."""
-        del dialect
         if value is not None and value.tzinfo is None:
             raise ValueError(f"a time needs a zone: {value.isoformat()} has none")
         return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        del dialect
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
 
 class Base(DeclarativeBase):

@@ -1,6 +1,5 @@
 """Pagination: by page, with a total, and by cursor, which stays exact and fast however long the list grows."""
 
-import binascii
 import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from fastapi import Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, TypeAdapter
 from sqlalchemy import Column, ColumnElement, FromClause, Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import visitors
@@ -114,12 +113,11 @@ def links(request: Request, **pages: Mapping[str, object] | None) -> Links:
     def path(changes: Mapping[str, object] | None) -> str | None:
         if changes is None:
             return None
-        url = request.url.remove_query_params([name for name, value in changes.items() if value is None])
+        url = request.url.remove_query_params(list(changes))
         url = url.include_query_params(**{name: value for name, value in changes.items() if value is not None})
         return f"{url.path}?{url.query}" if url.query else url.path
 
-    found = {name: path(changes) for name, changes in pages.items()}
-    return Links.model_validate({"self": path({}), **found})
+    return Links.model_validate({"self": path({})} | {name: path(changes) for name, changes in pages.items()})
 
 
 def page_links(request: Request, params: PageParams, total: int) -> Links:
@@ -156,7 +154,8 @@ class Keyset:
 
     def after(self, statement: Statement, params: CursorParams) -> Statement:
         """Return the statement for the rows after the cursor, and one more, which tells of a next page."""
-        optional = self._optional(statement)
+        joined = _has_outer_join(statement)
+        optional = [joined or not _never_null(column.expression) for column in self.columns]
         if params.cursor is not None:
             values = self._decode(params.cursor)
             if any(value is None and not may_be_null for value, may_be_null in zip(values, optional, strict=True)):
@@ -183,11 +182,6 @@ class Keyset:
         columns = [column.expression for column in self.columns]  # not by name first: two columns may have the same
         return tuple(found[column] if column in found else getattr(row, column.key or "") for column in columns)
 
-    def _optional(self, statement: Statement) -> list[bool]:
-        """Return for each column whether it may be NULL: it is not declared otherwise, or there is an outer join."""
-        joined = _has_outer_join(statement)
-        return [joined or not _never_null(column.expression) for column in self.columns]
-
     def _behind(self, values: Sequence[Any]) -> ColumnElement[bool]:
         # Each with the type of its column: else a database without a type for times compares two spellings.
         here = [sa.literal(value, column.type) for value, column in zip(values, self.columns, strict=True)]
@@ -206,11 +200,9 @@ class Keyset:
 
     def _decode(self, cursor: str) -> tuple[Any, ...]:
         try:
-            content = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-            values: tuple[Any, ...] = self._types.validate_json(content, strict=True)
-        except (binascii.Error, ValueError, ValidationError) as error:
+            return self._types.validate_json(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), strict=True)
+        except ValueError as error:  # also that of pydantic, and of base64
             raise CursorInvalid(field="query.cursor") from error
-        return values
 
 
 def _kind(column: TypeEngine[Any]) -> Any:

@@ -9,19 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    create_model,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.sources import DotEnvSettingsSource, EnvSettingsSource
 
 from app.core.errors import ConfigurationInvalid
 from app.core.observability.redaction import scrub
@@ -37,7 +27,7 @@ PLACEHOLDER = "change-me"
 class Group(BaseModel):
     """The settings of one part of the service. `group` is the first half of the variables' names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, arbitrary_types_allowed=True)
+    model_config = {"extra": "forbid", "frozen": True, "validate_default": True, "arbitrary_types_allowed": True}
     group: ClassVar[str]
 
 
@@ -139,19 +129,13 @@ class _Root(BaseSettings):
     )
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+    def settings_customise_sources(  # type: ignore[override]  # pydantic passes the sources by name
+        cls, _: type[BaseSettings], *, file_secret_settings: PydanticBaseSettingsSource, **sources: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        for source in (env_settings, dotenv_settings):
-            # LOG=1 belongs to another program: a name without __ is never read.
-            if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
-                source.env_vars = {name: value for name, value in source.env_vars.items() if "__" in name}
-        return init_settings, env_settings, dotenv_settings, NestedSecretsSettingsSource(file_secret_settings)
+        for name in ("env_settings", "dotenv_settings"):  # LOG=1 is of another program: a name without __ is not read
+            given = sources[name].env_vars
+            sources[name].env_vars = {name: value for name, value in given.items() if "__" in name}
+        return *sources.values(), NestedSecretsSettingsSource(file_secret_settings)
 
 
 def load(
@@ -178,9 +162,7 @@ def load(
         mistakes = _misspelt_groups(names, env_file, secrets)
         root = create_model("Root", __base__=_Root, **fields)(_env_file=env_file, _secrets_dir=secrets, **values)
     except ValidationError as error:
-        raise ConfigurationInvalid(
-            *mistakes, *(_line(mistake, names) for mistake in error.errors(include_url=False))
-        ) from None
+        mistakes += [_line(mistake, names) for mistake in error.errors(include_url=False)]
     except OSError as error:
         raise ConfigurationInvalid(
             f"{error.filename} cannot be read ({error.strerror}): let the user of the service read it"
@@ -191,10 +173,9 @@ def load(
 
 
 def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, secrets: Path | None) -> list[str]:
-    given = {*os.environ, *(dotenv_values(env_file) if env_file else ())}
-    given.update(path.name for path in (secrets.iterdir() if secrets else ()))
+    written = dotenv_values(env_file) if env_file else {}
     lines = []
-    for variable in sorted(given):
+    for variable in sorted({*os.environ, *written, *(path.name for path in (secrets.iterdir() if secrets else ()))}):
         group, delimiter, field = variable.lower().partition("__")
         close = get_close_matches(group, names, n=1, cutoff=0.8)
         if delimiter and group not in names and close:

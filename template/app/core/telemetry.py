@@ -114,18 +114,15 @@ def listening(event: type[EventT], listener: Listener[EventT]) -> Iterator[None]
     try:
         yield
     finally:
-        rest = list(_listeners[event])
-        rest.remove(listener)
-        _listeners[event] = tuple(rest)
+        _listeners[event] = tuple(other for other in _listeners[event] if other is not listener)
 
 
 def __getattr__(name: str) -> Any:
     """Find an event that was in this module up to 0.3 and is in its extension now. This works until 0.6."""
     if not name.startswith("_"):
         import_module("app.extensions")  # the enabled extensions describe their events
-        for event in _descriptions:
-            if event.__name__ == name:
-                place = ".".join(event.__module__.split(".")[:3])
-                warnings.warn(f"{__name__}.{name} is now {place}.{name}: change the import", DeprecationWarning, 2)
-                return event
+        for event in (event for event in _descriptions if event.__name__ == name):
+            place = ".".join(event.__module__.split(".")[:3])
+            warnings.warn(f"{__name__}.{name} is now {place}.{name}: change the import", DeprecationWarning, 2)
+            return event
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

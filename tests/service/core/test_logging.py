@@ -7,14 +7,13 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import structlog
 
-from app.core.observability.logging import LogSettings, StdoutHandler, configure, copied_to
+from app.core.observability.logging import LogSettings, StdoutHandler, configure
 from tests.core.conftest import Lines
 
 FIELDS = {"event", "level", "logger", "timestamp", "module", "func_name", "lineno", "process", "thread"}
@@ -157,16 +156,3 @@ def test_at_a_desk_a_line_is_for_people(capsys: pytest.CaptureFixture[str]) -> N
     assert not shown.startswith("{")
     assert "lineno" not in shown
     assert "s3cr3t" not in shown
-
-
-@pytest.mark.parametrize("production", [True, False])
-def test_copies_of_a_line_are_json_without_secrets(capsys: pytest.CaptureFixture[str], *, production: bool) -> None:
-    configure(LogSettings(), service="shop", version="1.2.3", production=production)
-    copies: list[tuple[Mapping[str, Any], bytes]] = []
-    with copied_to(lambda record, line: copies.append((record, line))):
-        logging.getLogger("app.here").info("sold", extra={"token": "s3cr3t"})
-    logging.getLogger("app.here").info("no one copies this")
-    ((record, line),) = copies
-    assert json.loads(line) == record
-    assert {"event": "sold", "logger": "app.here", "token": "[redacted]", "service": "shop"}.items() <= record.items()
-    assert (line.decode() in capsys.readouterr().out.splitlines()) is production

@@ -1,12 +1,12 @@
 """Connections: their number, and who gets the next one."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
 from app.core.database_errors import DatabaseBusy
+from app.core.errors import ServiceError
 from app.core.settings import Group
 
 
@@ -51,10 +51,9 @@ class ConnectionLimiter:
         self._free.release()
 
 
-@dataclass(frozen=True)
-class DatabaseFault:
-    """A refusal of the database. Only `unavailable` may succeed when it is tried again."""
+class DatabaseFault(NamedTuple):
+    """A refusal of the database: the error for the caller, and the constraint or the columns that it names."""
 
-    kind: Literal["unique", "foreign_key", "not_null", "check", "value", "unavailable"]
+    error: type[ServiceError]
     constraint: str | None = None
     columns: tuple[str, ...] = ()

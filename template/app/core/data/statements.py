@@ -5,13 +5,12 @@ import re
 import time
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, event
+from sqlalchemy import CheckConstraint, event
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm.exc import StaleDataError
-from sqlalchemy.schema import ColumnCollectionConstraint
 
 from app.core import database_errors as refused
 from app.core import telemetry
@@ -26,14 +25,6 @@ logger = logging.getLogger(__name__)
 _WRITES = re.compile(r"\s*(?:insert|update|delete|replace|merge|truncate|create|alter|drop)\b", re.IGNORECASE)
 _SETS = re.compile(r"\s*(?:set\s+(?!local\b|constraints\b|transaction\b)|pragma\s+[\w.]+\s*[=(])", re.IGNORECASE)
 _ALTERED, _SAVEPOINT = "altered", "savepoint"
-_MEANING: dict[str, type[ServiceError]] = {
-    "unique": refused.AlreadyExists,
-    "foreign_key": refused.ReferenceUnknown,
-    "not_null": refused.ValueMissing,
-    "check": refused.ValueRefused,
-    "value": refused.ValueRefused,
-    "unavailable": refused.DatabaseFailed,
-}
 
 
 def observe(engine: AsyncEngine, slow: float) -> None:
@@ -87,9 +78,7 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     # The driver gave up by itself: the database reported nothing, and the connection is of no more use.
     if isinstance(context.original_exception, TimeoutError | OSError):
         context.is_disconnect = True
-        unreachable = refused.DatabaseUnreachable()
-        unreachable.__cause__ = context.original_exception
-        return unreachable
+        return refused.DatabaseUnreachable()
     if isinstance(context.original_exception, OverflowError):  # an integer or a date that the driver cannot send
         return refused.ValueRefused()
     return None
@@ -103,12 +92,11 @@ def as_service_error(error: SQLAlchemyError) -> ServiceError | None:
     elif isinstance(error, StaleDataError):
         known = PreconditionFailed()
     elif isinstance(error, DBAPIError):
-        fault = fault_of(error) or (DatabaseFault("unavailable") if error.connection_invalidated else None)
+        fault = fault_of(error) or (DatabaseFault(refused.DatabaseFailed) if error.connection_invalidated else None)
         if fault is None:
             return None
-        meaning = _MEANING[fault.kind]
-        entry = {"message": meaning.message, "code": meaning.code}
-        known = meaning(errors=[{"field": field, **entry} for field in _fields(fault)])
+        entry = {"message": fault.error.message, "code": fault.error.code}
+        known = fault.error(errors=[{"field": field, **entry} for field in _fields(fault)])
     else:
         return None
     known.__cause__ = error
@@ -119,12 +107,12 @@ def _fields(fault: DatabaseFault) -> list[str]:
     """Return the columns of a fault, from the constraints that the tables declare."""
     if fault.columns or fault.constraint is None:
         return list(fault.columns)
-    for table in Base.metadata.tables.values():
-        for constraint in (*table.constraints, *table.indexes):
-            if not isinstance(constraint, ColumnCollectionConstraint | Index) or constraint.name != fault.constraint:
-                continue
-            if isinstance(constraint, CheckConstraint):
-                words = set(re.findall(r"\w+", str(constraint.sqltext)))
-                return [column.name for column in table.columns if column.name in words]
-            return [column.name for column in constraint.columns]
+    tables = Base.metadata.tables.values()
+    rules: list[Any] = [rule for table in tables for rule in (*table.constraints, *table.indexes)]
+    for rule in rules:
+        if rule.name == fault.constraint and isinstance(rule, CheckConstraint):
+            words = set(re.findall(r"\w+", str(rule.sqltext)))
+            return [column.name for column in rule.table.columns if column.name in words]
+        if rule.name == fault.constraint:
+            return [column.name for column in rule.columns]
     return []

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from app.core.component import Component, in_serving_order, opened_in_order
+from app.core.component import Component, opened_in_order
 from app.core.errors import PROBLEM
 from app.core.http import problems
 from app.core.http.compression import Compression
@@ -18,7 +18,8 @@ from app.core.http.lifecycle import Lifecycle
 from app.core.http.request_middleware import RequestMiddleware
 from app.core.http.security import HttpSettings, policy_for_page, with_cors
 from app.core.observability.access_log import AccessLog
-from app.core.settings import ServiceSettings, project
+from app.core.observability.logging import LogSettings
+from app.core.settings import ServiceSettings, Settings, project
 
 DOCS, OPENAPI = "/docs", "/openapi.json"
 
@@ -26,18 +27,10 @@ DOCS, OPENAPI = "/docs", "/openapi.json"
 class Service(FastAPI):
     """The application, put together from components."""
 
-    def __init__(
-        self,
-        components: Sequence[Component],
-        *,
-        service: ServiceSettings,
-        http: HttpSettings,
-        access: AccessLog,
-        lifecycle: Lifecycle,
-    ) -> None:
+    def __init__(self, components: Sequence[Component], settings: Settings, lifecycle: Lifecycle) -> None:
+        service, http = settings.of(ServiceSettings), settings.of(HttpSettings)
         with_docs = http.docs if http.docs is not None else not service.production
-        self.http = http
-        self.access = access
+        self.settings = settings
         self.lifecycle = lifecycle
         super().__init__(
             title=service.name,
@@ -57,7 +50,8 @@ class Service(FastAPI):
         )
         self.dependency_overrides = OVERRIDES.dependency_overrides
         problems.install(self)
-        for router in in_serving_order(components):
+        # The last component's first: routes are matched in order, and those of features are hot.
+        for router in (router for component in reversed(components) for router in component.routers):
             if isinstance(router, Router):
                 self.router.routes.extend(router.routes)  # include_router() matches each route twice: 8 µs a request
             else:
@@ -67,7 +61,8 @@ class Service(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the stack of FastAPI inside the request middleware."""
-        return RequestMiddleware(super().build_middleware_stack(), self.http, self.access, self.lifecycle)
+        http, access = self.settings.of(HttpSettings), AccessLog(self.settings.of(LogSettings))
+        return RequestMiddleware(super().build_middleware_stack(), http, access, self.lifecycle)
 
     def openapi(self) -> dict[str, Any]:
         """Return the schema, in which every operation may answer with a problem."""
@@ -79,16 +74,13 @@ class Service(FastAPI):
             components.pop(name, None)
         problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         components |= problem.pop("$defs") | {"Problem": problem}
-        content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        content = {"content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
         for operations in schema["paths"].values():
             for operation in operations.values():
                 answers = operation["responses"]
                 if PROBLEM not in answers.get("422", {}).get("content", {PROBLEM: None}):
-                    answers["422"] = {
-                        "description": "The request has values that are not acceptable.",
-                        "content": content,
-                    }
-                answers["default"] = {"description": "Any other error.", "content": content}
+                    answers["422"] = {"description": "The request has values that are not acceptable."} | content
+                answers["default"] = {"description": "Any other error."} | content
         return schema
 
     def _add_docs(self) -> None:

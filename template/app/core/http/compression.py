@@ -28,28 +28,24 @@ class Compression:
         if scope["type"] != "http" or scope["method"] == "HEAD" or not _accepts_gzip(scope):
             await self.app(scope, receive, send)
             return
-        head: Message | None = None
+        held: list[Message] = []
 
         async def send_compressed(message: Message) -> None:
-            nonlocal head
             if message["type"] == "http.response.start" and _may_compress(message):
-                head = message
+                held.append(message)
                 return
-            if head is not None:
-                held, head = head, None
-                if message["type"] == "http.response.body" and _is_whole(held, message):
-                    _compress(held, message)
-                await send(held)
+            if held:
+                head = held.pop()
+                _compress(head, message)
+                await send(head)
             await send(message)
 
         await self.app(scope, receive, send_compressed)
 
 
 def _accepts_gzip(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"accept-encoding":
-            return b"gzip" in value and _NO_GZIP.search(value) is None
-    return False
+    value = next((value for name, value in scope["headers"] if name == b"accept-encoding"), b"")
+    return b"gzip" in value and _NO_GZIP.search(value) is None
 
 
 def _may_compress(head: Message) -> bool:
@@ -64,15 +60,12 @@ def _may_compress(head: Message) -> bool:
     )
 
 
-def _is_whole(head: Message, body: Message) -> bool:
-    """Return true if the body is all that the start announces: a file may shrink while it is sent."""
-    announced = int(dict(head["headers"])[b"content-length"])
-    return not body.get("more_body", False) and len(body.get("body", b"")) == announced
-
-
 def _compress(head: Message, body: Message) -> None:
     """Replace the body, and the headers that describe its bytes (RFC 9110, 8.8.1: a strong ETag names them)."""
-    body["body"] = gzip.compress(body.get("body", b""), LEVEL, mtime=0)
+    announced = int(dict(head["headers"])[b"content-length"])
+    if body.get("more_body", False) or len(body.get("body", b"")) != announced:
+        return  # a stream, or a file that has shrunk while it is sent
+    body["body"] = gzip.compress(body["body"], LEVEL, mtime=0)
     headers = [(b"content-length", str(len(body["body"])).encode()), (b"content-encoding", b"gzip")]
     for name, value in head["headers"]:
         if name == b"etag" and not value.startswith(b"W/"):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from app.core.component import Component, State
+from app.core.component import State
 from app.core.settings import Group
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,3 @@ class Lifecycle:
     def _drain(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
         logger.info("draining for %s seconds before the listener closes", self.drain)
         loop.call_later(self.drain, stop)
-
-
-def component(lifecycle: Lifecycle) -> Component:
-    """Return the component that opens last, so that the service is not ready before everything is open."""
-    return Component(name="lifecycle", lifespan=lifecycle.lifespan)

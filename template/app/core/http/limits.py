@@ -1,18 +1,17 @@
 """The time limit of a request."""
 
 import asyncio
+from dataclasses import dataclass
 from time import perf_counter
 
 
+@dataclass(slots=True, eq=False)
 class Deadline:
     """The time until which one request may run."""
 
-    __slots__ = ("due", "expired", "task")
-
-    def __init__(self, task: "asyncio.Task[object] | None", due: float) -> None:
-        self.task = task
-        self.due = due
-        self.expired = False
+    task: "asyncio.Task[object] | None"
+    due: float
+    expired: bool = False
 
 
 class DeadlineTimer:

@@ -30,24 +30,8 @@ MOST_ERRORS = 50
 
 _BY_STATUS: dict[int, type[ServiceError]] = {
     error.status: error
-    for error in (
-        errors.BadRequest,
-        errors.AuthenticationFailed,
-        errors.PermissionDenied,
-        errors.NotFound,
-        errors.MethodNotAllowed,
-        errors.RequestTimedOut,
-        errors.Conflict,
-        errors.PreconditionFailed,
-        errors.BodyTooLarge,
-        errors.UnsupportedMediaType,
-        errors.ValidationFailed,
-        errors.PreconditionRequired,
-        errors.RateLimited,
-        errors.HeadersTooLarge,
-        errors.ExternalServiceFailed,
-        errors.ServiceUnavailable,
-    )
+    for error in reversed(ServiceError.__subclasses__())  # the first one of a status
+    if error.__module__ == errors.__name__ and error.status not in {500, 504}  # those say more than the status does
 }
 
 
@@ -143,10 +127,9 @@ def _cause(error: BaseException) -> str:
 
 
 async def _database_error(request: Request, error: SQLAlchemyError) -> Response:
-    known = as_service_error(error)
-    if known is None:
-        raise error
-    return await _service_error(request, known)
+    if known := as_service_error(error):
+        return await _service_error(request, known)
+    raise error
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:

@@ -5,8 +5,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import time
@@ -21,13 +20,9 @@ from app.core import context
 from app.core.observability.redaction import Scrubbed, redact
 from app.core.settings import Group
 
-Copy = Callable[[Mapping[str, Any], bytes], None]
-"""Takes a line as fields and as JSON, both without secrets: called in every thread, it may neither wait nor fail."""
-
-_copies: list[Copy] = []
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 """The attributes of a log record that its author did not give."""
-_HIDDEN = {"module", "func_name", "lineno", "process", "thread", "service", "version"}
+_HIDDEN = {"module", "func_name", "lineno", "process", "thread"}
 """Fields that are left out in development, where they only hide the message."""
 
 
@@ -43,35 +38,17 @@ class LogSettings(Group):
     slow_request: float = Field(1.0, gt=0, description="Seconds after which a request is logged as slow.")
 
 
-class Renderer:
-    """Makes one line of a record, with the name and the version of the service."""
+class StdoutHandler(logging.Handler):
+    """The handler of the root logger. Each line has the name and the version of the service."""
 
     def __init__(self, service: str, version: str, *, as_json: bool) -> None:
+        super().__init__()
         self.fields = {"service": service, "version": version}
         self.json = as_json
         self.console = structlog.dev.ConsoleRenderer(
             colors=sys.stdout.isatty(),
             exception_formatter=structlog.dev.plain_traceback,  # the others show local variables: secrets, and seconds
         )
-
-    def __call__(self, record: dict[str, Any]) -> str:
-        """Return the line without its newline."""
-        if self.json or _copies:
-            record |= self.fields
-            line = as_json(record)
-            for take in _copies:
-                take(record, line)
-            if self.json:
-                return line.decode()
-        return str(self.console(None, "", {key: value for key, value in record.items() if key not in _HIDDEN}))
-
-
-class StdoutHandler(logging.Handler):
-    """The one handler of the root logger."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        super().__init__()
-        self.renderer = renderer
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line. A line that cannot be made is reported in one that can."""
@@ -81,7 +58,19 @@ class StdoutHandler(logging.Handler):
             place = f"{record.pathname}:{record.lineno}"
             told = {"name": __name__, "levelname": "ERROR", "msg": f"a log line of {place} cannot be made: {error!r}"}
             fields = self._fields(logging.makeLogRecord(told))
-        write(self.renderer(fields))
+        self.write(fields)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one line. A stream that takes none (disk full, reader gone) costs the line, not the request."""
+        if self.json:
+            line = as_json(record | self.fields).decode()
+        else:
+            line = str(self.console(None, "", {key: value for key, value in record.items() if key not in _HIDDEN}))
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            return
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
@@ -139,7 +128,7 @@ def write_record(level: str, logger: str, event: str, fields: Mapping[str, Any])
     }
     for handler in logging.getLogger().handlers:
         if isinstance(handler, StdoutHandler):
-            write(handler.renderer(record))
+            handler.write(record)
 
 
 def as_json(record: Mapping[str, Any]) -> bytes:
@@ -150,29 +139,10 @@ def as_json(record: Mapping[str, Any]) -> bytes:
         return json.dumps(record, default=str, skipkeys=True).encode()
 
 
-@contextmanager
-def copied_to(take: Copy) -> Iterator[None]:
-    """Have `take` called with every line until the block ends, whatever the format of standard output."""
-    _copies.append(take)
-    try:
-        yield
-    finally:
-        _copies.remove(take)
-
-
-def write(line: str) -> None:
-    """Write one line. A stream that takes none (disk full, reader gone) costs the line, not the request."""
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return
-
-
 def configure(settings: LogSettings, *, service: str, version: str, production: bool) -> None:
     """Send every logger, warning and uncaught exception to standard output."""
     in_json = settings.format == "json" or (settings.format == "auto" and production)
-    handler = StdoutHandler(Renderer(service, version, as_json=in_json))
+    handler = StdoutHandler(service, version, as_json=in_json)
     # A line of uvicorn, after the one that says why.
     handler.addFilter(lambda record: record.msg != "Application startup failed. Exiting.")
     structlog.configure(

@@ -32,7 +32,7 @@ from app.extensions.idempotency.settings import (
     IdempotencySettings,
     RequestInProgress,
 )
-from app.extensions.idempotency.store import Answer, Claim, KeyStore, Record
+from app.extensions.idempotency.store import Answer, Claim, KeyStore
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +71,7 @@ class Idempotency:
         if not self._wrapped:
             wrap_endpoints(scope["app"])
             self._wrapped = True
-        store = KeyStore(scope["state"]["database"])
-        keyed = KeyedRequest(self.settings, store, request, key.decode(), scope, receive, send)
+        keyed = KeyedRequest(self.settings, request, key.decode(), scope, receive, send)
         token = _current.set(keyed)
         try:
             await self.app(scope, keyed.receive, keyed.send)
@@ -121,7 +120,6 @@ class KeyedRequest:
     def __init__(
         self,
         settings: IdempotencySettings,
-        store: KeyStore,
         request: RequestContext,
         key: str,
         scope: Scope,
@@ -129,7 +127,7 @@ class KeyedRequest:
         send: Send,
     ) -> None:
         self._settings = settings
-        self._store = store
+        self._store = KeyStore(scope["state"]["database"])
         self._request = request
         self._key = key
         self._receive = receive
@@ -170,13 +168,18 @@ class KeyedRequest:
         record = await self._store.claim(
             claim, fingerprint, former=former, lease=self._settings.lease, keep=self._settings.keep
         )
-        if record is not None:
-            if record.fingerprint not in {fingerprint, former}:
-                raise IdempotencyKeyReused
-            return _again(record)
-        self._claim = claim
-        self._request.before_commit.append(self._mark)
-        return None
+        if record is None:
+            self._claim = claim
+            self._request.before_commit.append(self._mark)
+            return None
+        if record.fingerprint not in {fingerprint, former}:
+            raise IdempotencyKeyReused
+        answer = record.answer
+        if answer.status is None:
+            raise RequestInProgress(headers={"Retry-After": "1"}) if record.running else AnswerNotKept
+        response = Response(answer.body, status_code=answer.status)
+        response.raw_headers += [*answer.headers, (b"idempotency-replayed", b"true")]
+        return response
 
     async def send(self, message: Message) -> None:
         """Hold the answer until it is complete and stored. Without a claim, pass it on."""
@@ -232,12 +235,3 @@ class KeyedRequest:
         start, *parts = self._held
         headers = [(name, value) for name, value in start["headers"] if name.lower() not in DROPPED]
         return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
-
-
-def _again(record: Record) -> Response:
-    answer = record.answer
-    if answer.status is None:
-        raise RequestInProgress(headers={"Retry-After": "1"}) if record.running else AnswerNotKept
-    response = Response(answer.body, status_code=answer.status)
-    response.raw_headers += [*answer.headers, (b"idempotency-replayed", b"true")]
-    return response

@@ -5,21 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Index,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    String,
-    Table,
-    Text,
-    inspect,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,23 +16,23 @@ from app.core.errors import ConfigurationInvalid, OutcomeUnknown
 Headers = Sequence[tuple[bytes, bytes]]
 
 # Not in the metadata of the service: `alembic check` does not see the table.
-KEYS = Table(
+KEYS = sa.Table(
     "idempotency_keys",
-    MetaData(),
-    Column("id", String(64), primary_key=True),
-    Column("fingerprint", String(64), nullable=False),
-    Column("token", String(32), nullable=False),
-    Column("lease", BigInteger, nullable=False),
-    Column("expires", BigInteger, nullable=False),
-    Column("done", Boolean, nullable=False),
-    Column("status", SmallInteger),
-    Column("headers", Text),
-    Column("body", LargeBinary),
-    Index("ix_idempotency_keys_expires", "expires"),
+    sa.MetaData(),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("token", sa.String(32), nullable=False),
+    sa.Column("lease", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Column("done", sa.Boolean, nullable=False),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("headers", sa.Text),
+    sa.Column("body", sa.LargeBinary),
+    sa.Index("ix_idempotency_keys_expires", "expires"),
 )
 
 # A key is free again when it has expired, or when the lease of a request without a commit has.
-CLAIM = text(
+CLAIM = sa.text(
     """
     INSERT INTO idempotency_keys (id, fingerprint, token, lease, expires, done)
     VALUES (:id, :fingerprint, :token, :lease, :expires, FALSE)
@@ -57,15 +43,15 @@ CLAIM = text(
     RETURNING token
     """
 )
-FIND = text("SELECT fingerprint, lease, done, status, headers, body FROM idempotency_keys WHERE id = :id")
-MARK = text("UPDATE idempotency_keys SET done = TRUE WHERE id = :id AND token = :token")
-KEEP = text(
+FIND = sa.text("SELECT fingerprint, lease, done, status, headers, body FROM idempotency_keys WHERE id = :id")
+MARK = sa.text("UPDATE idempotency_keys SET done = TRUE WHERE id = :id AND token = :token")
+KEEP = sa.text(
     "UPDATE idempotency_keys SET done = TRUE, lease = 0, status = :status, headers = :headers, body = :body "
     "WHERE id = :id AND token = :token"
 )
-RELEASE = text("DELETE FROM idempotency_keys WHERE id = :id AND token = :token AND NOT done")
-END = text("UPDATE idempotency_keys SET lease = 0 WHERE id = :id AND token = :token")
-REMOVE = text(
+RELEASE = sa.text("DELETE FROM idempotency_keys WHERE id = :id AND token = :token AND NOT done")
+END = sa.text("UPDATE idempotency_keys SET lease = 0 WHERE id = :id AND token = :token")
+REMOVE = sa.text(
     "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys WHERE expires <= :now LIMIT 1000)"
 )
 
@@ -103,7 +89,7 @@ class KeyStore:
     async def prepare(self) -> None:
         """Create the table if it is missing, one process at a time, as with migrations."""
         async with self._database.engine.connect() as connection:
-            if await connection.run_sync(lambda plain: inspect(plain).has_table(KEYS.name)):
+            if await connection.run_sync(lambda plain: sa.inspect(plain).has_table(KEYS.name)):
                 return
             await connection.rollback()
             try:
@@ -171,7 +157,7 @@ class KeyStore:
                 removed = (await session.execute(REMOVE, {"now": _milliseconds()})).rowcount  # type: ignore[attr-defined]
 
 
-def _create(connection: Connection) -> None:
+def _create(connection: sa.Connection) -> None:
     with engine.migration_lock(connection):
         KEYS.metadata.create_all(connection)
         connection.commit()

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from app.core.component import Component, State
 from app.core.settings import Settings
-from app.extensions.jwt.guard import CurrentUser, RejectAllVerifier, require_scope, require_scopes
+from app.extensions.jwt.guard import CurrentUser, require_scope, require_scopes
 from app.extensions.jwt.settings import JwtSettings, User
 
 __all__ = ["CurrentUser", "JwtSettings", "User", "component", "require_scope", "require_scopes"]
@@ -27,4 +27,4 @@ def component(settings: Settings) -> Component:
 @asynccontextmanager
 async def _refuse_all(_: State) -> AsyncIterator[State]:
     logger.warning("neither JWT__SECRET nor JWT__ISSUER is set: every token is refused")
-    yield {"jwt": RejectAllVerifier()}
+    yield {"jwt": None}

@@ -1,7 +1,7 @@
 """The guard of routes: `CurrentUser` is the caller, `require_scopes("notes:write")` requires scopes."""
 
 import warnings
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
@@ -12,20 +12,10 @@ from app.core import context
 from app.core.telemetry import SecurityEvent, emit
 from app.extensions.jwt.settings import ScopeInsufficient, TokenInvalid, TokenMissing, TokenRefused, User
 
+if TYPE_CHECKING:
+    from app.extensions.jwt.verifier import Verifier
 
-class Verifier(Protocol):
-    """Checks tokens."""
-
-    async def verify(self, token: str) -> User:
-        """Return the user of the token, or raise `TokenRefused`."""
-
-
-class RejectAllVerifier:
-    """The verifier of a service without an issuer."""
-
-    async def verify(self, token: str) -> User:
-        del token
-        raise TokenRefused("no issuer is configured")
+_INVALID = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
 class BearerToken(SecurityBase):
@@ -40,18 +30,23 @@ class BearerToken(SecurityBase):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             emit(SecurityEvent("authentication_failed", reason="no token"))
-            raise TokenMissing
-        verifier: Verifier = request.state.jwt
+            raise TokenMissing(headers={"WWW-Authenticate": "Bearer"})
+        verifier: Verifier | None = request.state.jwt
+        if verifier is None:
+            emit(SecurityEvent("authentication_failed", reason="no issuer is configured"))
+            raise TokenInvalid(headers=_INVALID)
         try:
             user = await verifier.verify(token.strip())
         except TokenRefused as refused:
-            emit(SecurityEvent("authentication_failed", reason=refused.reason))
-            raise TokenInvalid from None
+            emit(SecurityEvent("authentication_failed", reason=str(refused)))
+            raise TokenInvalid(headers=_INVALID) from None
         if current := context.current():
             current.principal = f"user:{user.subject}"
         if missing := [scope for scope in wanted.scopes if scope not in user.scopes]:
             emit(SecurityEvent("permission_denied", user.subject, f"lacks {' '.join(missing)}"))
-            raise ScopeInsufficient(wanted.scopes)
+            needed = " ".join(wanted.scopes)
+            challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
+            raise ScopeInsufficient(f"this needs a token with the scope {needed}", headers=challenge)
         return user
 
 

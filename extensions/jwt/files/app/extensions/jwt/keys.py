@@ -43,7 +43,8 @@ class RemoteKeys:
     async def find(self, kid: str | None) -> PyJWK | None:
         """Return the key of this id, and fetch the keys again for an unknown one, at most once in 10 s."""
         key = self._choose(kid)
-        if key is None and self._may_ask():
+        if key is None and (self._fetching or monotonic() - self._asked >= COOLDOWN):
+            self._asked = monotonic() if self._fetching is None else self._asked
             await self.fetch()
             key = self._choose(kid)
         if key is None and not self._known:
@@ -75,20 +76,11 @@ class RemoteKeys:
             return next(iter(self._known.values()))
         return self._known.get(kid or "")
 
-    def _may_ask(self) -> bool:
-        if self._fetching is not None:
-            return True
-        if monotonic() - self._asked < COOLDOWN:
-            return False
-        self._asked = monotonic()
-        return True
-
     async def _keep_fresh(self) -> None:
         while True:
             await self.fetch()
-            await asyncio.sleep(
-                min(COOLDOWN, self.settings.refresh_interval) if self.failed else self.settings.refresh_interval
-            )
+            pause = self.settings.refresh_interval
+            await asyncio.sleep(min(COOLDOWN, pause) if self.failed else pause)
 
     async def _fetch(self) -> None:
         try:

@@ -1,6 +1,6 @@
 """The settings of bearer tokens, the user of a token, and the errors of RFC 6750."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
@@ -41,7 +41,7 @@ class JwtSettings(Group):
         return self.secret is None and self.issuer is not None
 
     @model_validator(mode="after")
-    def _one_source_of_keys(self) -> Self:
+    def _one_source_and_kind_of_keys(self) -> Self:
         if self.secret and self.jwks_url:
             raise ValueError("JWT__SECRET and JWT__JWKS_URL exclude each other: unset one of them")
         if self.secret and str(self.issuer).startswith("https://") and not self.algorithms:
@@ -55,10 +55,6 @@ class JwtSettings(Group):
             raise ValueError("JWT__AUDIENCE is required: tokens for the issuer's other services would open this one")
         if self.remote and not self.jwks_url and not str(self.issuer).startswith(("https://", "http://")):
             raise ValueError("JWT__ISSUER is no URL, so its keys cannot be discovered: set JWT__JWKS_URL")
-        return self
-
-    @model_validator(mode="after")
-    def _algorithms_of_one_kind(self) -> Self:
         known = SHARED if self.secret else PUBLIC
         if wrong := [name for name in self.allowed if name not in known]:
             kind = "a secret" if self.secret else "an issuer's keys"
@@ -109,9 +105,6 @@ class TokenMissing(AuthenticationFailed):
     code = "token_missing"
     message = "send a bearer token in the Authorization header"
 
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": "Bearer"})
-
 
 class TokenInvalid(AuthenticationFailed):
     """The token is expired, forged, or for another audience."""
@@ -119,18 +112,10 @@ class TokenInvalid(AuthenticationFailed):
     code = "token_invalid"
     message = "the bearer token is not valid"
 
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-
 
 class ScopeInsufficient(PermissionDenied):
     code = "scope_insufficient"
     message = "this token lacks a scope"
-
-    def __init__(self, scopes: Sequence[str]) -> None:
-        needed = " ".join(scopes)
-        challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
-        super().__init__(f"this needs a token with the scope {needed}", headers={"WWW-Authenticate": challenge})
 
 
 class KeysUnavailable(ServiceUnavailable):
@@ -141,8 +126,4 @@ class KeysUnavailable(ServiceUnavailable):
 
 
 class TokenRefused(Exception):
-    """The token is refused. `reason` is for the log only."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The token is refused. Its text is for the log only."""

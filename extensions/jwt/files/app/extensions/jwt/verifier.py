@@ -3,7 +3,7 @@
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -64,30 +64,17 @@ class Verifier:
             raise TokenRefused(type(error).__name__) from error
 
 
-def shared_secret(secret: str) -> FindKey:
-    """Return the secret as the key of any id."""
-
-    async def find(_: str | None) -> str:
-        return secret
-
-    return find
-
-
 def trusting(settings: JwtSettings) -> Component:
-    if settings.secret:
-        verifier = Verifier(settings, shared_secret(settings.secret.get_secret_value()))
-
-        @asynccontextmanager
-        async def nothing_to_fetch(_: State) -> AsyncIterator[State]:
-            yield {"jwt": verifier}
-
-        return Component(name="jwt", lifespan=nothing_to_fetch)
+    secret = settings.secret
     keys = RemoteKeys(settings)
+
+    async def the_secret(_: str | None) -> str | None:
+        return secret.get_secret_value() if secret else None
 
     @asynccontextmanager
     async def lifespan(_: State) -> AsyncIterator[State]:
-        async with keys.kept_fresh():
-            yield {"jwt": Verifier(settings, keys.find)}
+        async with nullcontext() if secret else keys.kept_fresh():
+            yield {"jwt": Verifier(settings, the_secret if secret else keys.find)}
 
     async def probe(_: State) -> Mapping[str, Any]:
         if keys.failed:
@@ -95,4 +82,5 @@ def trusting(settings: JwtSettings) -> Component:
         return {"keys": len(keys)}
 
     # Not critical: without the issuer the known keys are used, and routes without a guard work.
-    return Component(name="jwt", lifespan=lifespan, checks=[Check(name="jwt", probe=probe, critical=False)])
+    checks = [] if secret else [Check(name="jwt", probe=probe, critical=False)]
+    return Component(name="jwt", lifespan=lifespan, checks=checks)

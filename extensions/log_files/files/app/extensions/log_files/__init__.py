@@ -1,15 +1,15 @@
 """Log files: each log line also goes to a file of its kind."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from app.core.component import Check, Component, State
-from app.core.observability.logging import copied_to
 from app.core.settings import ServiceSettings, Settings
 from app.core.telemetry import BusinessEvent, SecurityEvent, listening
 from app.extensions.log_files.settings import LogFilesSettings
-from app.extensions.log_files.writer import LogWriter, auditor, sorter
+from app.extensions.log_files.writer import FileHandler, LogWriter, auditor
 
 __all__ = ["LogFilesSettings", "component"]
 
@@ -24,13 +24,13 @@ def component(settings: Settings) -> Component:
         writer.start()
         files = {stream: file.append for stream, file in writer.files.items()}
         audit = auditor(files["audit"], service=service.name, version=service.version)
+        handler = FileHandler(files, service=service.name, version=service.version)
+        logging.getLogger().addHandler(handler)
         try:
-            with ExitStack() as stack:
-                stack.enter_context(copied_to(sorter(files)))
-                stack.enter_context(listening(BusinessEvent, audit))
-                stack.enter_context(listening(SecurityEvent, audit))
+            with listening(BusinessEvent, audit), listening(SecurityEvent, audit):
                 yield {"log_files": writer}
         finally:
+            logging.getLogger().removeHandler(handler)
             await asyncio.to_thread(writer.close)
 
     async def probe(state: State) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.core import context
 from app.core.errors import ConfigurationInvalid
-from app.core.observability.logging import as_json
+from app.core.observability.logging import StdoutHandler, as_json
 from app.core.observability.redaction import redact
 from app.core.telemetry import BusinessEvent, SecurityEvent
 from app.extensions.log_files.file import LogFile
@@ -20,23 +20,23 @@ from app.extensions.log_files.tidying import Tidying
 Append = Callable[[bytes], None]
 
 
-def sorter(files: Mapping[str, Append]) -> Callable[[Mapping[str, Any], bytes], None]:
-    """Return a function that appends each log line to its files."""
-    app, errors, access, performance = (files[name] for name in ("app", "errors", "access", "performance"))
+class FileHandler(StdoutHandler):
+    """Appends each log line to its files, as JSON whatever the format of standard output is."""
 
-    def sort(record: Mapping[str, Any], line: bytes) -> None:
+    def __init__(self, files: Mapping[str, Append], *, service: str, version: str) -> None:
+        super().__init__(service, version, as_json=True)
+        self.files = files
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one line. It is called in every thread, so it neither waits nor fails."""
+        line, level = as_json(record | self.fields), record.get("level")
         if record.get("logger") == "access":
-            access(line)
-            if record["level"] == "warning":  # a slow request
-                performance(line)
-            return
-        app(line)
-        if record.get("level") in {"error", "critical"}:
-            errors(line)
-        if "duration" in record:
-            performance(line)
-
-    return sort
+            streams = ["access", *(["performance"] if level == "warning" else [])]  # a slow request
+        else:
+            streams = ["app", *(["errors"] if level in {"error", "critical"} else [])]
+            streams += ["performance"] if "duration" in record else []
+        for stream in streams:
+            self.files[stream](line)
 
 
 def auditor(audit: Append, *, service: str, version: str) -> Callable[[BusinessEvent | SecurityEvent], None]:

@@ -108,7 +108,7 @@ async def change(session: AsyncSession, order_id: int, order: OrderChange, *, ve
     """
     current = await _locked(session, order_id, version)
     _require_open(current)
-    before = _content(current)
+    before = OrderChange.model_validate(current).model_dump()
     current.lines.clear()
     await session.flush()  # the old lines go first: a new one may have the sku of an old one
     current.reference = order.reference
@@ -116,7 +116,7 @@ async def change(session: AsyncSession, order_id: int, order: OrderChange, *, ve
     flag_modified(current, "reference")  # lines alone change no column of the order, and its version would stay
     await session.flush()
     await session.refresh(current, ["updated_at"])
-    _tell(session, "order_changed", current, before, _content(current))
+    _tell(session, "order_changed", current, before, OrderChange.model_validate(current).model_dump())
     return current
 
 
@@ -165,17 +165,12 @@ def _require_open(order: Order) -> None:
         raise OrderClosed
 
 
-def _content(order: Order) -> dict[str, Any]:
-    lines = [{"sku": line.sku, "quantity": line.quantity, "unit_price": line.unit_price} for line in order.lines]
-    return {"reference": order.reference, "lines": lines}
-
-
 def _tell(session: AsyncSession, name: str, order: Order, before: dict[str, Any], after: dict[str, Any]) -> None:
     emit_once_committed(session, BusinessEvent(name, subject=str(order.id), before=before, after=after))
 
 
 def _lines(order: OrderChange) -> list[OrderLine]:
-    return [OrderLine(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price) for line in order.lines]
+    return [OrderLine(**line.model_dump()) for line in order.lines]
 
 
 def _filtered(statement: Statement, wanted: OrderFilter) -> Statement:

@@ -53,13 +53,9 @@ class Guard:
             while True:
                 await self._enter()
                 try:
-                    era = self.breaker.admit()
-                    try:
-                        with call.attempt():
-                            async with asyncio.timeout(call.seconds()):
-                                return call.ended(await send())
-                    finally:
-                        self.breaker.settle(era, call.succeeded)
+                    with call.attempt():
+                        async with asyncio.timeout(call.seconds()):
+                            return call.ended(await send())
                 finally:
                     self._tasks.release()
                 await asyncio.sleep(call.pause)
@@ -72,12 +68,8 @@ class Guard:
                 if not self._threads.acquire(timeout=self.policy.patience):
                     raise CallsExhausted(self.service, "CallsExhausted")
                 try:
-                    era = self.breaker.admit()
-                    try:
-                        with call.attempt():
-                            return call.ended(send())
-                    finally:
-                        self.breaker.settle(era, call.succeeded)
+                    with call.attempt():
+                        return call.ended(send())
                 finally:
                     self._threads.release()
                 time.sleep(call.pause)
@@ -99,8 +91,6 @@ class Call:
     def __init__(self, guard: Guard, method: str, judge: Judge, *, repeatable: bool) -> None:
         self.made = 0
         self.pause = 0.0
-        self.succeeded: bool | None = None
-        """The end of the attempt; None if it says nothing about the service, such as a cancelled one."""
         self._guard = guard
         self._most = guard.policy.attempts if repeatable else 1
         self._end = time.monotonic() + guard.policy.deadline
@@ -131,15 +121,16 @@ class Call:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Run one attempt. Ends without an error if the next one is due after `pause` seconds."""
+        """Run one attempt, or raise `CircuitOpen`. Ends without an error if the next is due after `pause` seconds."""
+        era = self._guard.breaker.admit()
         self.made += 1
-        self.succeeded = None
+        succeeded = None  # unless it says something about the service: a cancelled one does not
         try:
             yield
-            self.succeeded = True
+            succeeded = True
         except Exception as error:
             failure = Failure("TimeoutError") if isinstance(error, TimeoutError) else self._judge(error)
-            self.succeeded = failure is None or not failure.ill
+            succeeded = failure is None or not failure.ill
             if failure is None:
                 raise
             pause = self.next_pause(failure.retry_after) if failure.again else None
@@ -147,6 +138,8 @@ class Call:
                 raise CallFailed(self._guard.service, failure.reason, retry_after=failure.retry_after) from error
             emit(CallRetried(self._guard.service, self._method, failure.reason))
             self.pause = pause
+        finally:
+            self._guard.breaker.settle(era, succeeded)
 
     @contextmanager
     def reported(self) -> Iterator[None]:

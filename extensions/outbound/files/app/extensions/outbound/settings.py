@@ -59,9 +59,10 @@ class OutboundSettings(Limits, Group):
 
     @model_validator(mode="after")
     def _read_services(self) -> Self:
+        defaults = self.policy("").model_dump()
         for service, own in self.services.items():
             try:
-                self._policies[service] = Policy.model_validate({**self._defaults, **own})
+                self._policies[service] = Policy.model_validate({**defaults, **own})
             except ValidationError as error:
                 mistake = error.errors(include_url=False, include_input=False)[0]
                 variable = "__".join(("outbound", "services", service, str(mistake["loc"][0]))).upper()
@@ -69,12 +70,8 @@ class OutboundSettings(Limits, Group):
                 raise ValueError(f"{variable}: {'unknown setting' if unknown else mistake['msg']}") from error
         return self
 
-    @property
-    def _defaults(self) -> dict[str, Any]:
-        return self.model_dump(include=set(Limits.model_fields))
-
     def policy(self, service: str) -> Policy:
-        return self._policies.get(service) or Policy.model_validate(self._defaults)
+        return self._policies.get(service) or Policy.model_validate(self.model_dump(include=set(Limits.model_fields)))
 
 
 class CallFailed(ExternalServiceFailed):
@@ -130,29 +127,22 @@ class BreakerChanged(NamedTuple):
         return ("closed", "half_open", "open").index(self.state)
 
 
+_SERVICE = {"dependency": "service"}
+_CALL = {**_SERVICE, "method": "method", "outcome": "outcome"}
 describe(
     CallFinished,
     log=("info", "call finished"),
-    counter=(
-        "external_calls_total",
-        "Calls to other services, retries apart.",
-        {"dependency": "service", "method": "method", "outcome": "outcome"},
-    ),
-    histogram=(
-        "external_call_duration_seconds",
-        "Time of a call, retries included.",
-        {"dependency": "service"},
-        SECONDS,
-    ),
+    counter=("external_calls_total", "Calls to other services, retries apart.", _CALL),
+    histogram=("external_call_duration_seconds", "Time of a call, retries included.", _SERVICE, SECONDS),
     span=("http.client", "{0.method} {0.service}"),
 )
 describe(
     CallRetried,
     log=("debug", "call retried"),
-    counter=("external_call_retries_total", "Calls tried again.", {"dependency": "service", "reason": "reason"}),
+    counter=("external_call_retries_total", "Calls tried again.", {**_SERVICE, "reason": "reason"}),
 )
 describe(
     BreakerChanged,
     log=("info", "breaker changed"),
-    gauge=("external_breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", {"dependency": "service"}),
+    gauge=("external_breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", _SERVICE),
 )

@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
+from app.core.database_errors import AlreadyExists, DatabaseFailed, ReferenceUnknown, ValueMissing, ValueRefused
+from app.core.errors import ServiceError
 
 READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
 """The options of a connection for reads. Each statement sees what is committed, so no transaction is needed."""
@@ -21,7 +23,13 @@ MIGRATION_LOCK = 7_302_114_501
 """The key of the advisory lock under which migrations run: any number, the same for all replicas."""
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_FAULTS = {"23505": "unique", "23503": "foreign_key", "23502": "not_null", "23514": "check", "23P01": "unique"}
+_FAULTS: dict[str, type[ServiceError]] = {
+    "23505": AlreadyExists,
+    "23P01": AlreadyExists,
+    "23503": ReferenceUnknown,
+    "23502": ValueMissing,
+    "23514": ValueRefused,
+}
 _UNDECIDED = ("08", "57P", "40003")
 """Ends of a COMMIT after which it is unknown whether it happened: connection, shutdown, completion unknown."""
 _UNAVAILABLE = ("08", "53", "57", "58", "40", "55P03", "25006")
@@ -130,18 +138,15 @@ def _keep_fresh(engine: AsyncEngine, idle: float) -> None:
                 raise DisconnectionError("did not answer after it had been idle") from error
 
 
-def write_limiter(settings: DatabaseSettings) -> ConnectionLimiter | None:
+def write_limiter(_: DatabaseSettings) -> ConnectionLimiter | None:
     """Return nothing: writers share the limit of readers."""
-    del settings
     return None
 
 
 @asynccontextmanager
 async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> AsyncIterator[None]:
     """Allow the statements of a block this many seconds, here and on the server. `local`: for one transaction."""
-    driver = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(driver, PromptConnection):
-        raise TypeError(f"create() makes no {type(driver).__name__}")
+    driver: Any = (await connection.get_raw_connection()).driver_connection
     limit = f"statement_timeout = {int(seconds * 1000)}"
     if local:  # by SQLAlchemy, which sends BEGIN with its first statement: before that SET LOCAL does nothing
         await connection.exec_driver_sql(f"SET LOCAL {limit}")
@@ -162,9 +167,8 @@ def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     return create(settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1}))
 
 
-def gone(engine: AsyncEngine) -> str | None:
+def gone(_: AsyncEngine) -> str | None:
     """Return nothing: a server does not lose its database unnoticed."""
-    del engine
     return None
 
 
@@ -194,14 +198,14 @@ def fault(error: DBAPIError) -> DatabaseFault | None:
     cause = error.orig.__cause__ if error.orig else None
     code = _code(error)
     if code.startswith(_UNAVAILABLE):
-        return DatabaseFault("unavailable")
+        return DatabaseFault(DatabaseFailed)
     if code.startswith("22") or isinstance(cause, ValueError | OverflowError):
-        return DatabaseFault("value")
-    kind: Any = _FAULTS.get(code)
-    if kind is None:
+        return DatabaseFault(ValueRefused)
+    known = _FAULTS.get(code)
+    if known is None:
         return None
     column = getattr(cause, "column_name", None)
-    return DatabaseFault(kind, constraint=getattr(cause, "constraint_name", None), columns=(column,) if column else ())
+    return DatabaseFault(known, getattr(cause, "constraint_name", None), (column,) if column else ())
 
 
 @contextmanager
@@ -217,6 +221,5 @@ def migration_lock(connection: Connection) -> Iterator[None]:
         connection.commit()
 
 
-def prepare_place(url: str) -> None:
+def prepare_place(_: str) -> None:
     """Do nothing: the server has its own storage."""
-    del url

@@ -19,20 +19,9 @@ from app.core.database import once_committed
 from app.core.errors import ServiceError
 from app.core.observability.throttle import Throttle
 from app.core.telemetry import describe, emit
+from app.extensions.redis import store as storage
 from app.extensions.redis.keys import key_group, prefix_group, tag_group
 from app.extensions.redis.single_flight import Flight, SingleFlight
-from app.extensions.redis.store import (
-    Entry,
-    Found,
-    Place,
-    RedisSettings,
-    Store,
-    decode,
-    encode,
-    from_json,
-    reason,
-    through_json,
-)
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -65,7 +54,7 @@ class Wanted(NamedTuple):
     """A value to read, and its loader."""
 
     cache: str
-    place: Place
+    place: storage.Place
     load: Callable[[], Awaitable[Any]]
     kind: TypeAdapter[Any]
     ttl: float
@@ -82,15 +71,15 @@ class Loaded(NamedTuple):
 class Cache:
     """Values by key, in a server that all processes share. Without a server each read calls its loader."""
 
-    def __init__(self, connection: RedisClient | None, settings: RedisSettings, namespace: str) -> None:
-        self._store = Store(connection, namespace) if connection else None
+    def __init__(self, connection: RedisClient | None, settings: storage.RedisSettings, namespace: str) -> None:
+        self._store = storage.Store(connection, namespace) if connection else None
         self._settings = settings
         self._flights = SingleFlight[Loaded]()
         self._forgotten = 0
         self._missed = 1  # invalidations that the server may have missed: at the start, those of the previous process
         self._caught_up = 0
         self._catching_up = asyncio.Lock()
-        self._unsure: list[tuple[Place, str]] = []
+        self._unsure: list[tuple[storage.Place, str]] = []
         self._may_warn = defaultdict[str, Throttle](Throttle)
         if connection:
             connection.on_return.append(self._give_back)
@@ -122,12 +111,11 @@ class Cache:
         started, outcome, name = perf_counter(), "miss", key.partition(":")[0]
         try:
             wanted = Wanted(name, self._store.place(key, tags), load, kind, ttl)
-            loaded = await self._get(self._store, wanted)
-            outcome = loaded.outcome
+            value: T
+            value, _, outcome = await self._get(self._store, wanted)
+            return value
         finally:
             emit(CacheRead(name, outcome, perf_counter() - started))
-        result: T = loaded.value
-        return result
 
     async def invalidate(self, *keys: str, within: AsyncSession | None = None) -> None:
         """Invalidate the values of these keys.
@@ -145,12 +133,14 @@ class Cache:
         """Invalidate every value that was stored with one of these tags."""
         await self._forget([tag_group(tag) for tag in tags], within)
 
-    async def _get(self, store: Store, wanted: Wanted) -> Loaded:
+    async def _get(self, store: storage.Store, wanted: Wanted) -> Loaded:
         try:
             await self._catch_up()
             found = await store.read(wanted.place)
         except BackendUnavailable:
-            loaded, others = await self._flights.join(wanted.place.value, [self._forgotten], self._without(wanted))
+            loaded, others = await self._flights.join(
+                wanted.place.value, [self._forgotten], lambda flight: self._load_without(wanted, flight)
+            )
         else:
             last = self._decode(found, wanted)
             if last and last.fresh:
@@ -160,7 +150,7 @@ class Cache:
             )
         return loaded._replace(value=await self._copy(loaded, wanted)) if others else loaded
 
-    async def _load(self, store: Store, wanted: Wanted, flight: Flight[Loaded]) -> Loaded:
+    async def _load(self, store: storage.Store, wanted: Wanted, flight: Flight[Loaded]) -> Loaded:
         """Load it under the lock that all processes share, or take the value that another process has loaded."""
         token = os.urandom(8).hex()
         lifetime = wanted.ttl + self._settings.stale
@@ -175,7 +165,7 @@ class Cache:
                 )
             except BackendUnavailable:
                 self._unsure.append((wanted.place, token))
-                return await self._without(wanted)(flight)
+                return await self._load_without(wanted, flight)
             last = self._decode(found, wanted)
             fresh = last is not None and last.fresh
             if taken or fresh or monotonic() >= give_up:
@@ -189,7 +179,7 @@ class Cache:
             loaded = await self._call(wanted, "miss")
             if taken and loaded.json is not None:
                 ttl = wanted.ttl * random.uniform(1 - JITTER, 1)  # noqa: S311  # no secret
-                entry = encode(loaded.json, ttl=ttl, versions=found.versions)
+                entry = storage.encode(loaded.json, ttl=ttl, versions=found.versions)
         except Exception as error:
             if last is None or (isinstance(error, ServiceError) and error.status < 500):
                 raise
@@ -204,35 +194,35 @@ class Cache:
                 except BackendUnavailable:
                     self._unsure.append((wanted.place, token))
 
-    def _without(self, wanted: Wanted) -> Callable[[Flight[Loaded]], Awaitable[Loaded]]:
-        async def load(flight: Flight[Loaded]) -> Loaded:
-            flight.versions = [self._forgotten]
-            return await self._call(wanted, "error")
-
-        return load
+    async def _load_without(self, wanted: Wanted, flight: Flight[Loaded]) -> Loaded:
+        flight.versions = [self._forgotten]
+        return await self._call(wanted, "error")
 
     async def _call(self, wanted: Wanted, outcome: str) -> Loaded:
         """Call the loader, and return what a hit would return, or the value itself if JSON does not represent it."""
-        value = await wanted.load()
+        value, json = await wanted.load(), None
         try:
-            value, json = through_json(value, wanted.kind)
+            value, json = storage.through_json(value, wanted.kind)
         except Exception as error:  # noqa: BLE001  # types of the owner may raise anything
-            self._warn("a value of the cache %s is not stored, JSON cannot carry it: %s", wanted.cache, reason(error))
-            return Loaded(value, None, outcome)
+            self._warn(
+                "a value of the cache %s is not stored, JSON cannot carry it: %s", wanted.cache, storage.reason(error)
+            )
         return Loaded(value, json, outcome)
 
     async def _copy(self, loaded: Loaded, wanted: Wanted) -> Any:
         """Return a copy for a caller that has waited. A value that cannot be copied is loaded by each caller."""
         if loaded.json is not None:
             with suppress(Exception):  # the caller wants another type under the same key
-                return from_json(loaded.json, wanted.kind)
+                return storage.from_json(loaded.json, wanted.kind)
         return await wanted.load()
 
-    def _decode(self, found: Found, wanted: Wanted) -> Entry[Any] | None:
+    def _decode(self, found: storage.Found, wanted: Wanted) -> storage.Entry[Any] | None:
         try:
-            return decode(found.raw, wanted.kind, found.versions)
+            return storage.decode(found.raw, wanted.kind, found.versions)
         except Exception as error:  # noqa: BLE001  # types of the owner may raise anything
-            self._warn("an entry of the cache %s cannot be read, so it is loaded: %s", wanted.cache, reason(error))
+            self._warn(
+                "an entry of the cache %s cannot be read, so it is loaded: %s", wanted.cache, storage.reason(error)
+            )
             return None
 
     def _warn(self, message: str, name: str, error: str) -> None:
@@ -246,11 +236,10 @@ class Cache:
                 return
             try:
                 await self._store.forget(forgotten)
-            except BackendUnavailable:
+            except BaseException as error:
                 self._missed += 1
-            except BaseException:  # cancelled, perhaps after it was sent
-                self._missed += 1
-                raise
+                if not isinstance(error, BackendUnavailable):  # cancelled, perhaps after it was sent
+                    raise
 
         if within is None:
             await forget()

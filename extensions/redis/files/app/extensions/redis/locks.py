@@ -39,10 +39,10 @@ class Locks:
     def __init__(self, connection: RedisClient | None, namespace: str) -> None:
         self._connection = connection
         self._namespace = namespace
-        self._give_back = connection.script(GIVE_BACK) if connection else None
         self._unsure: dict[str, str] = {}
         """Locks that the server may still hold for this process, by token."""
         if connection:
+            self._give_back = connection.script(GIVE_BACK)
             connection.on_return.append(self._give_back_late)
 
     @asynccontextmanager
@@ -93,8 +93,6 @@ class Locks:
 
     async def _release(self, key: str, token: str) -> bool:
         """Release a lock, now or when the server is back, and return true if it was still held."""
-        if self._give_back is None:
-            return True
         try:
             return bool(await self._give_back([key], [token]))
         except BackendUnavailable:
@@ -102,7 +100,7 @@ class Locks:
             return True
 
     async def _give_back_late(self) -> None:
-        while self._give_back and self._unsure:
+        while self._unsure:
             token, key = next(iter(self._unsure.items()))
             await self._give_back([key], [token])
             self._unsure.pop(token, None)

@@ -18,16 +18,12 @@ UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/health/start
 _transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 
 
-class Started:
-    """Begins a transaction for a share of the requests. The SDK itself takes 0.1 ms to decide that."""
+def started(share: float) -> Callable[[RequestStarted], None]:
+    """Return the listener that begins a transaction for a share of requests. The SDK takes 0.1 ms to decide that."""
 
-    def __init__(self, share: float) -> None:
-        self.share = share
-
-    def __call__(self, event: RequestStarted) -> None:
-        """Begin a transaction, if the request is in the share."""
+    def begin(event: RequestStarted) -> None:
         request = context.current()
-        if request is None or event.path in UNTRACED or random.random() >= self.share:  # noqa: S311  # no secret
+        if request is None or event.path in UNTRACED or random.random() >= share:  # noqa: S311  # no secret
             _transaction.set(None)
             return
         transaction = Transaction(
@@ -39,9 +35,11 @@ class Started:
             sampled=True,
         )
         sentry_sdk.start_transaction(transaction)
-        transaction.sample_rate = self.share  # Sentry extrapolates from it
+        transaction.sample_rate = share  # Sentry extrapolates from it
         _transaction.set(transaction)
         request.span_id, request.trace_flags = transaction.span_id, "01"
+
+    return begin
 
 
 def finished(event: RequestFinished) -> None:
@@ -66,7 +64,7 @@ def listeners(share: float) -> dict[type[tuple[Any, ...]], Callable[[Any], None]
     """Return the listeners for this share of the requests. `span=(operation, name)` describes parts of extensions."""
     parts = {event: _part(*span) for event, span in descriptions("span").items()}
     return {
-        RequestStarted: Started(share),
+        RequestStarted: started(share),
         RequestFinished: finished,
         QueryFinished: lambda event: spent("db.query", event.statement, event.duration),
         **parts,

@@ -12,12 +12,17 @@ import aiosqlite
 from sqlalchemy import make_url
 
 
+def path_of(url: str) -> Path | None:
+    """Return the path of the file, or nothing for a database in memory."""
+    path = make_url(url).database
+    return Path(path) if path and path != ":memory:" else None
+
+
 class DatabaseFile:
     """The file that an engine has opened. `rm` and `mv` may put another one at its path."""
 
     def __init__(self, url: str, *, make: bool) -> None:
-        path = make_url(url).database
-        self.path = Path(path) if path and path != ":memory:" else None
+        self.path = path_of(url)
         self._log = Path(f"{self.path}-wal")
         self._make = make
         self._opened: tuple[int, int] | None = None
@@ -112,7 +117,6 @@ class Cursor:
         await self._run("execute", statement, parameters)
 
     async def executemany(self, statement: str, parameters: Any) -> None:
-        """Run a statement once for each set of parameters."""
         await self._run("executemany", statement, parameters)
 
     async def _run(self, method: str, statement: str, parameters: Any) -> None:
@@ -121,7 +125,6 @@ class Cursor:
         self.rowcount, self.lastrowid = done.rowcount, done.lastrowid or 0
 
     async def fetchone(self) -> Any:
-        """Return the next row, or nothing at the end."""
         return next(self._rows, None)
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:

@@ -4,22 +4,23 @@ import fcntl
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import Field, field_validator
-from sqlalchemy import Table, event, make_url
+from sqlalchemy import Table, event
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.core.data.connection import Connection, DatabaseFile
+from app.core.data.connection import Connection, DatabaseFile, path_of
 from app.core.data.exact_types import EXACT_TYPES, numbers_its_rows
 from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
-from app.core.errors import ConfigurationInvalid
+from app.core.database_errors import AlreadyExists, DatabaseFailed, ReferenceUnknown, ValueMissing, ValueRefused
+from app.core.errors import ConfigurationInvalid, ServiceError
 from app.core.models import Base
 from app.core.settings import located
 
@@ -32,23 +33,17 @@ SNAPSHOT: dict[str, Any] = {"read_only": True, "snapshot": True}
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "cache_size", "mmap_size", "temp_store")
 CANNOT_CONNECT = (OSError, sqlite3.Error, DBAPIError)
 """The errors of opening a connection: the file does not exist, or is not a database."""
-_FAULTS = {
-    "SQLITE_CONSTRAINT_UNIQUE": "unique",
-    "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
-    "SQLITE_CONSTRAINT_ROWID": "unique",
-    "SQLITE_CONSTRAINT_FOREIGNKEY": "foreign_key",
-    "SQLITE_CONSTRAINT_NOTNULL": "not_null",
-    "SQLITE_CONSTRAINT_CHECK": "check",
-    "SQLITE_TOOBIG": "value",
-    "SQLITE_MISMATCH": "value",
+_FAULTS: dict[str, type[ServiceError]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": AlreadyExists,
+    "SQLITE_CONSTRAINT_PRIMARYKEY": AlreadyExists,
+    "SQLITE_CONSTRAINT_ROWID": AlreadyExists,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": ReferenceUnknown,
+    "SQLITE_CONSTRAINT_NOTNULL": ValueMissing,
+    "SQLITE_CONSTRAINT_CHECK": ValueRefused,
+    "SQLITE_TOOBIG": ValueRefused,
+    "SQLITE_MISMATCH": ValueRefused,
 }
 _UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
-
-
-class ForeignKeyFailed(IntegrityError):
-    """A foreign key does not hold. `columns` are those that the statement has to do with: SQLite names none."""
-
-    columns: tuple[str, ...] = ()
 
 
 class DatabaseSettings(PoolSettings):
@@ -120,7 +115,7 @@ def create(settings: DatabaseSettings, *, foreign_keys: bool = True, make: bool 
     # Every connection is in SQLite's own autocommit mode: only it knows whether there is something to roll back.
     dialect: Any = engine.dialect
     dialect.colspecs = dialect.colspecs | EXACT_TYPES
-    dialect.detect_autocommit_setting = _has_nothing_to_roll_back
+    dialect.detect_autocommit_setting = lambda connection: not connection.driver_connection.in_transaction
     dialect.do_commit = _commit_or_roll_back
     event.listen(engine.sync_engine, "begin", _begin)
     event.listen(engine.sync_engine, "handle_error", _on_error)
@@ -140,7 +135,7 @@ def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-def _on_error(context: ExceptionContext) -> BaseException | None:
+def _on_error(context: ExceptionContext) -> None:
     connection, error = context.connection, context.sqlalchemy_exception
     if connection is not None and connection.in_transaction() and not (context.statement or "").startswith("BEGIN"):
         driver: Any = connection.connection.driver_connection
@@ -148,11 +143,8 @@ def _on_error(context: ExceptionContext) -> BaseException | None:
             # A full disk, or ON CONFLICT ROLLBACK, ends the whole transaction. What came after it would be stored.
             context.is_disconnect = True
             context.invalidate_pool_on_disconnect = False
-    if isinstance(error, IntegrityError) and _errorname(error) == "SQLITE_CONSTRAINT_FOREIGNKEY":
-        failed = ForeignKeyFailed(error.statement, error.params, error.orig or error, hide_parameters=True)
-        failed.columns = _foreign_keys(context.execution_context.compiled if context.execution_context else None)
-        return failed
-    return None
+    if isinstance(error, IntegrityError) and context.execution_context is not None:
+        vars(error)["columns"] = _foreign_keys(context.execution_context.compiled)  # for `fault`: SQLite names none
 
 
 def _foreign_keys(compiled: Any) -> tuple[str, ...]:
@@ -176,10 +168,6 @@ def gone(engine: AsyncEngine) -> str | None:
     return file.gone()
 
 
-def _has_nothing_to_roll_back(connection: Any) -> bool:
-    return not connection.driver_connection.in_transaction
-
-
 def _commit_or_roll_back(connection: Any) -> None:
     """Commit. SQLite keeps open what it fails to commit (a loose end, a full disk), so that is rolled back here."""
     if not connection.driver_connection.in_transaction:
@@ -197,9 +185,8 @@ def write_limiter(settings: DatabaseSettings) -> ConnectionLimiter:
 
 
 @asynccontextmanager
-async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> AsyncIterator[None]:
+async def allow(*_: object, **__: object) -> AsyncIterator[None]:
     """Do nothing: SQLite has no time limit for a statement."""
-    del connection, seconds, local
     yield
 
 
@@ -231,50 +218,42 @@ async def facts(connection: AsyncConnection) -> dict[str, Any]:
     return {"pragmas": {name: await connection.scalar(sa.text(f"PRAGMA {name}")) for name in PRAGMAS}}
 
 
-def commit_was_refused(error: DBAPIError) -> bool:
+def commit_was_refused(_: DBAPIError) -> bool:
     """Return whether a failed COMMIT has stored nothing: always, since it is rolled back."""
-    del error
     return True
-
-
-def _errorname(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlite_errorname", ""))
 
 
 def fault(error: DBAPIError) -> DatabaseFault | None:
     """Return what SQLite refuses, or nothing if the statement itself is wrong."""
-    name, said = _errorname(error), str(error.orig)
+    name, said = str(getattr(error.orig, "sqlite_errorname", "")), str(error.orig)
     if name.startswith(_UNAVAILABLE):
-        return DatabaseFault("unavailable")
+        return DatabaseFault(DatabaseFailed)
     if isinstance(error.orig, OverflowError) or "too large to convert" in said:
-        return DatabaseFault("value")
-    kind: Any = _FAULTS.get(name)
-    if kind is None:
+        return DatabaseFault(ValueRefused)
+    known = _FAULTS.get(name)
+    if known is None:
         return None
+    if known is ReferenceUnknown:
+        return DatabaseFault(known, columns=vars(error).get("columns", ()))
     about = said.partition("failed: ")[2]
-    if isinstance(error, ForeignKeyFailed):
-        return DatabaseFault(kind, columns=error.columns)
     if about.startswith("index "):
-        return DatabaseFault(kind, constraint=about.removeprefix("index ").strip("'"))
-    if kind in {"unique", "not_null"}:
-        return DatabaseFault(kind, columns=tuple(column.partition(".")[2] for column in about.split(", ")))
-    return DatabaseFault(kind, constraint=about or None)
+        return DatabaseFault(known, constraint=about.removeprefix("index ").strip("'"))
+    if known in {AlreadyExists, ValueMissing}:
+        return DatabaseFault(known, columns=tuple(column.partition(".")[2] for column in about.split(", ")))
+    return DatabaseFault(known, constraint=about or None)
 
 
 @contextmanager
 def migration_lock(connection: sa.Connection) -> Iterator[None]:
     """Run one migration at a time, by a lock on a file beside the database."""
-    path = make_url(str(connection.engine.url)).database
-    if not path or path == ":memory:":
-        yield
-        return
-    with Path(f"{path}.migrating").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    path = path_of(str(connection.engine.url))
+    with Path(f"{path}.migrating").open("w") if path else nullcontext() as file:
+        if file:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def prepare_place(url: str) -> None:
     """Make the folder of the file."""
-    path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if path := path_of(url):
+        path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,10 +28,8 @@ def _whole(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if math.isnan(number):
+    number = None if value is None else float(value)
+    if number is not None and math.isnan(number):
         raise OverflowError("SQLite cannot keep NaN")
     return number
 
@@ -56,24 +54,21 @@ def _shortest(value: Any) -> Decimal | None:
 class ExactInteger(Integer):
     """Whole numbers only: SQLite would store a word, or a fraction."""
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        del dialect
+    def bind_processor(self, _: Dialect) -> Processor:
         return _whole
 
 
 class ExactFloat(Float[Any]):
     """Numbers. SQLite would make NULL of NaN."""
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        del dialect
+    def bind_processor(self, _: Dialect) -> Processor:
         return _number
 
 
 class ExactNumeric(Numeric[Any]):
     """Decimals. SQLite keeps 15 to 17 digits: more are refused."""
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        del dialect
+    def bind_processor(self, _: Dialect) -> Processor:
         return _decimal
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:
@@ -87,25 +82,22 @@ class UTCDateTime(DATETIME):
     """Times. SQLite keeps no zone, so a time with a zone is stored in UTC, and one of `timezone=True` is read so."""
 
     def bind_processor(self, dialect: Dialect) -> Processor:
-        write = super().bind_processor(dialect)
+        write: Any = super().bind_processor(dialect)
 
         def store(value: Any) -> Any:
-            if isinstance(value, datetime) and value.tzinfo is not None:
-                value = value.astimezone(UTC).replace(tzinfo=None)
-            return write(value) if write else value
+            with_zone = isinstance(value, datetime) and value.tzinfo is not None
+            return write(value.astimezone(UTC).replace(tzinfo=None) if with_zone else value)
 
         return store
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:
-        read: Processor | None = super().result_processor(dialect, coltype)
-        if not self.timezone or read is None:
-            return read
+        read: Any = super().result_processor(dialect, coltype)
 
         def load(value: Any) -> Any:
             found = read(value)
-            return found if found is None else found.replace(tzinfo=UTC)
+            return found and found.replace(tzinfo=UTC)
 
-        return load
+        return load if self.timezone else read
 
 
 EXACT_TYPES: dict[type[TypeEngine[Any]], type[TypeEngine[Any]]] = {

@@ -77,14 +77,9 @@ def recorder(settings: TracingSettings, service: ServiceSettings) -> Component:
 
 def make_provider(settings: TracingSettings, service: ServiceSettings) -> TracerProvider:
     """Return the provider, which makes spans and sends them from its own thread."""
+    labels = {"service.name": service.name, "service.version": service.version}
     provider = TracerProvider(
-        resource=Resource.create(
-            {
-                "service.name": service.name,
-                "service.version": service.version,
-                "deployment.environment.name": service.environment,
-            }
-        ),
+        resource=Resource.create({**labels, "deployment.environment.name": service.environment}),
         sampler=Sampling(settings.sample_rate),
         id_generator=RequestIds(),
         shutdown_on_exit=False,

@@ -1,28 +1,16 @@
 """Requests: one server span each (https://opentelemetry.io/docs/specs/semconv/http/), and which spans are recorded."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry import context as spans
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    Tracer,
-    TraceState,
-    get_current_span,
-    set_span_in_context,
-)
+from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import Attributes
 
 from app.core import context
@@ -36,18 +24,10 @@ class Sampling(Sampler):
     def __init__(self, share: float) -> None:
         self.share = share
 
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
+    def should_sample(  # type: ignore[override]  # as the SDK calls it, with links at the end
+        self, parent_context: Context | None, _: int, name: str, kind: SpanKind, attributes: Attributes, *__: object
     ) -> SamplingResult:
-        del trace_id, links, trace_state
-        parent = get_current_span(parent_context).get_span_context()
+        parent = trace.get_current_span(parent_context).get_span_context()
         if parent.is_valid:
             # SQLAlchemy's "connect" is a check-out from the pool: one for each statement.
             wanted = parent.trace_flags.sampled and not (name == "connect" and kind is SpanKind.CLIENT)
@@ -74,18 +54,18 @@ UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/health/start
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NOWHERE = spans.Context()
 """An empty context: an earlier request on the same connection is not a parent."""
-SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
+SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+UNSAMPLED = trace.TraceFlags(trace.TraceFlags.DEFAULT)
 new_id = RandomIdGenerator().generate_span_id
 
-_span: ContextVar[Span | None] = ContextVar("span", default=None)
+_span: ContextVar[trace.Span | None] = ContextVar("span", default=None)
 """The span of the request, which is also the parent of its background tasks."""
 
 
 class Requests:
     """Listens to requests. Inside a request that is not recorded, nothing is recorded."""
 
-    def __init__(self, tracer: Tracer, share: float) -> None:
+    def __init__(self, tracer: trace.Tracer, share: float) -> None:
         self.tracer = tracer
         self.share = share
         self.listeners: dict[type[tuple[Any, ...]], Callable[[Any], None]] = {
@@ -101,7 +81,7 @@ class Requests:
             return
         span = self._start(request) if self._wanted(request, event.path) else unrecorded(request)
         _span.set(span)
-        spans.attach(set_span_in_context(span, NOWHERE))  # without detaching: each request has its own task
+        spans.attach(trace.set_span_in_context(span, NOWHERE))  # without detaching: each request has its own task
 
     def failed(self, event: RequestFailed) -> None:
         """Add the type of the error. The log has its traceback, in the same trace."""
@@ -130,29 +110,30 @@ class Requests:
             }
         )
         if event.status >= 500:
-            span.set_status(Status(StatusCode.ERROR))
+            span.set_status(trace.Status(trace.StatusCode.ERROR))
         span.end()
 
     def _wanted(self, request: RequestContext, path: str) -> bool:
         if path in UNTRACED:
             return False
         if request.parent_id:  # the caller has decided, and its trace stays complete
-            return bool(int(request.trace_flags, 16) & TraceFlags.SAMPLED)
+            return bool(int(request.trace_flags, 16) & trace.TraceFlags.SAMPLED)
         return random.random() < self.share  # noqa: S311  # no secret
 
-    def _start(self, request: RequestContext) -> Span:
+    def _start(self, request: RequestContext) -> trace.Span:
         parent = NOWHERE
         if request.parent_id:
-            caller = SpanContext(
+            caller = trace.SpanContext(
                 int(request.trace_id, 16), int(request.parent_id, 16), is_remote=True, trace_flags=SAMPLED
             )
-            parent = set_span_in_context(NonRecordingSpan(caller), NOWHERE)
+            parent = trace.set_span_in_context(trace.NonRecordingSpan(caller), NOWHERE)
         span = self.tracer.start_span(request.method, context=parent, kind=SpanKind.SERVER)
         made = span.get_span_context()
         request.span_id, request.trace_flags = f"{made.span_id:016x}", f"{made.trace_flags:02x}"
         return span
 
 
-def unrecorded(request: RequestContext) -> Span:
+def unrecorded(request: RequestContext) -> trace.Span:
     request.trace_flags = "00"
-    return NonRecordingSpan(SpanContext(int(request.trace_id, 16), new_id(), is_remote=False, trace_flags=UNSAMPLED))
+    own = trace.SpanContext(int(request.trace_id, 16), new_id(), is_remote=False, trace_flags=UNSAMPLED)
+    return trace.NonRecordingSpan(own)

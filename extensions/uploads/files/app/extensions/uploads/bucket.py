@@ -21,35 +21,12 @@ AT_ONCE = 4
 RECORD = "record"
 
 
-class BucketDraft(Draft):
-    """An unnamed file on this machine, which disappears with its process, until it is sent in one request.
-
-    An object that is sent in parts has no checksum, and a killed process leaves its parts.
-    """
-
-    def __init__(self, bucket: "Bucket", upload_id: str) -> None:
-        super().__init__(TemporaryFile())  # noqa: SIM115  # closed by discard
-        self.bucket = bucket
-        self.upload_id = upload_id
-
-    async def keep(self, record: Record) -> None:
-        await self.flush()
-        async with self.bucket.sending:
-            content = await to_thread.run_sync(self._read)
-            await self.bucket.send(self.upload_id, record, content)
-
-    def _read(self) -> bytes:
-        self.file.seek(0)
-        return self.file.read()
-
-    def discard(self) -> None:
-        """Remove it from this machine."""
-        with suppress(OSError):
-            self.file.close()
-
-
 class Bucket:
-    """A client of the store, which repeats a failed request once."""
+    """A client of the store, which repeats a failed request once.
+
+    A draft is an unnamed file on this machine, which disappears with its process, until it is sent in one request: an
+    object that is sent in parts has no checksum, and a killed process leaves its parts.
+    """
 
     def __init__(self, settings: UploadsSettings) -> None:
         self.prefix = settings.prefix
@@ -73,15 +50,25 @@ class Bucket:
         )
 
     async def draft(self, upload_id: str) -> Draft:
-        return await in_thread(BucketDraft, self, upload_id)
+        return Draft(upload_id, await in_thread(TemporaryFile))
 
-    async def send(self, upload_id: str, record: Record, content: bytes) -> None:
+    async def keep(self, draft: Draft, record: Record) -> None:
+        """Make it a stored file with this record."""
         told = urlsafe_b64encode(record.model_dump_json().encode()).decode()
         attributes = {"Content-Type": record.media_type, "Content-Disposition": "attachment", RECORD: told}
-        with _translated():
-            await obstore.put_async(
-                self.store, self.prefix + upload_id, content, attributes=attributes, use_multipart=False
-            )
+        await draft.flush()
+        draft.file.seek(0)
+        async with self.sending:
+            content = await to_thread.run_sync(draft.file.read)
+            with _translated():
+                await obstore.put_async(
+                    self.store, self.prefix + draft.id, content, attributes=attributes, use_multipart=False
+                )
+
+    def discard(self, draft: Draft) -> None:
+        """Remove it from this machine."""
+        with suppress(OSError):
+            draft.file.close()
 
     async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
         found = await self._get(upload_id)

@@ -12,73 +12,65 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.core.errors import (
-    BadRequest,
-    BodyTooLarge,
-    NotFound,
-    ServiceError,
-    ServiceUnavailable,
-    UnsupportedMediaType,
-    ValidationFailed,
-)
+from app.core import errors
 from app.core.settings import CommaSeparated, Group, ProjectPath
 
 
-class FormExpected(UnsupportedMediaType):
+class FormExpected(errors.UnsupportedMediaType):
     code = "form_expected"
     message = "the body has to be multipart/form-data"
 
 
-class FormUnreadable(BadRequest):
+class FormUnreadable(errors.BadRequest):
     code = "form_unreadable"
     message = "the form cannot be read"
 
 
-class FilesMissing(ValidationFailed):
+class FilesMissing(errors.ValidationFailed):
     code = "files_missing"
     message = "there is no file in the form"
 
 
-class FilesTooMany(BodyTooLarge):
+class FilesTooMany(errors.BodyTooLarge):
     code = "files_too_many"
     message = "there are too many files in the form"
 
 
-class FileNameRefused(ValidationFailed):
+class FileNameRefused(errors.ValidationFailed):
     """The file name is invalid, too long, or has a path."""
 
     code = "file_name_refused"
     message = "the name of the file has to be 1 to 150 visible characters without a path"
 
 
-class FileTypeRefused(UnsupportedMediaType):
+class FileTypeRefused(errors.UnsupportedMediaType):
     """The extension is not allowed, or the content does not match it."""
 
     code = "file_type_refused"
     message = "files of this type are not accepted"
 
 
-class FileEmpty(ValidationFailed):
+class FileEmpty(errors.ValidationFailed):
     code = "file_empty"
     message = "the file is empty"
 
 
-class FileTooLarge(BodyTooLarge):
+class FileTooLarge(errors.BodyTooLarge):
     code = "file_too_large"
     message = "the file is too large"
 
 
-class FilesRefused(ValidationFailed):
+class FilesRefused(errors.ValidationFailed):
     code = "files_refused"
     message = "none of the files was stored"
 
 
-class UploadNotFound(NotFound):
+class UploadNotFound(errors.NotFound):
     code = "upload_not_found"
     message = "there is no such file"
 
 
-class StorageFull(ServiceError):
+class StorageFull(errors.ServiceError):
     """The storage is full (507, RFC 4918)."""
 
     code = "storage_full"
@@ -86,7 +78,7 @@ class StorageFull(ServiceError):
     message = "there is no room for the file"
 
 
-class StorageFailed(ServiceUnavailable):
+class StorageFailed(errors.ServiceUnavailable):
     """The storage failed."""
 
     code = "storage_failed"
@@ -95,9 +87,10 @@ class StorageFailed(ServiceUnavailable):
 
 REFUSALS = (FileNameRefused, FileTypeRefused, FileEmpty, FileTooLarge)
 """Errors of one file, which do not concern the others."""
+FORM_ERRORS = (FormExpected, FormUnreadable, FilesMissing, FilesTooMany, FilesRefused)
 
 
-def of_disk(error: OSError) -> ServiceError:
+def of_disk(error: OSError) -> errors.ServiceError:
     """Return the error for the caller of an error of the disk."""
     full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     return StorageFull() if full else StorageFailed()
@@ -195,12 +188,7 @@ class Inspector:
     def feed(self, data: bytes) -> None:
         """Check the next bytes, or raise `FileTypeRefused`."""
         if self._text is not None:
-            try:
-                self._text.decode(data)
-            except UnicodeDecodeError:
-                raise FileTypeRefused("the content is not text in UTF-8") from None
-            if len(data.translate(None, _NO_TEXT)) < len(data):
-                raise FileTypeRefused("the content is not text")
+            self._check_text(self._text, data)
             return
         if len(self._head) < HEAD:
             self._head = (self._head + data)[:HEAD]
@@ -211,15 +199,20 @@ class Inspector:
     def finish(self) -> None:
         """Check the whole file, or raise `FileTypeRefused`, also if it is of two kinds."""
         if self._text is not None:
-            try:
-                self._text.decode(b"", final=True)
-            except UnicodeDecodeError:
-                raise FileTypeRefused("the content is not text in UTF-8") from None
+            self._check_text(self._text, b"", final=True)
             return
         if len(self._head) < HEAD:
             self._check_head()
         if not self._kind.holds_others and _ZIP_DIRECTORY in self._tail:
             raise FileTypeRefused("the content is of two types at once")
+
+    def _check_text(self, decoder: codecs.IncrementalDecoder, data: bytes, *, final: bool = False) -> None:
+        try:
+            decoder.decode(data, final)
+        except UnicodeDecodeError:
+            raise FileTypeRefused("the content is not text in UTF-8") from None
+        if len(data.translate(None, _NO_TEXT)) < len(data):
+            raise FileTypeRefused("the content is not text")
 
     def _check_head(self) -> None:
         if not re.match(self._kind.head, self._head, re.DOTALL):

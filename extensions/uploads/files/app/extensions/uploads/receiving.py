@@ -9,20 +9,7 @@ from fastapi import Depends, Request
 from app.core import context
 from app.core.schema import Schema
 from app.core.telemetry import BusinessEvent, SecurityEvent, emit
-from app.extensions.uploads.checks import (
-    KINDS,
-    REFUSALS,
-    FileEmpty,
-    FileTooLarge,
-    FileTypeRefused,
-    Inspector,
-    StorageFailed,
-    StorageFull,
-    UploadsSettings,
-    checked_name,
-    extension,
-    new_id,
-)
+from app.extensions.uploads import checks
 from app.extensions.uploads.forms import Form, Part
 from app.extensions.uploads.storage import Directory, Record, logger
 
@@ -59,7 +46,7 @@ class Batch(Schema):
 class Uploads:
     """Receives, finds and deletes files."""
 
-    def __init__(self, settings: UploadsSettings, storage: "Directory | Bucket") -> None:
+    def __init__(self, settings: checks.UploadsSettings, storage: "Directory | Bucket") -> None:
         self.settings = settings
         self.storage = storage
 
@@ -72,7 +59,7 @@ class Uploads:
             ServiceError: the form cannot be read, or the storage does not work.
         """
         form = Form(request.headers.get("content-type", ""), request.stream(), most_parts=self.settings.files)
-        batch = Batch(id=new_id(), files=[], complete=True)
+        batch = Batch(id=checks.new_id(), files=[], complete=True)
         stored: list[Record] = []
         try:
             async for part in form.parts():
@@ -100,29 +87,29 @@ class Uploads:
     async def _take(self, part: Part, given: bytes, collection: str, batch: Batch, stored: list[Record]) -> FileResult:
         result = FileResult(position=len(batch.files))
         try:
-            result.name = checked_name(given)
+            result.name = checks.checked_name(given)
             record = await self._store(part, result.name, collection, batch.id)
-        except REFUSALS as refusal:
+        except checks.REFUSALS as refusal:
             emit(SecurityEvent("upload_refused", subject=result.name or "", reason=refusal.code))
             return result.model_copy(update={"code": refusal.code, "message": refusal.message})
         stored.append(record)
         return result.model_copy(update=record.model_dump(include={"id", "media_type", "size", "sha256"}))
 
     async def _store(self, part: Part, name: str, collection: str, batch_id: str) -> Record:
-        kind = KINDS.get(extension(name))
-        if kind is None or extension(name) not in self.settings.types:
-            raise FileTypeRefused(f"files of this type are not accepted: send {', '.join(self.settings.types)}")
-        inspector, upload_id, request = Inspector(kind), new_id(), context.current()
+        kind = checks.KINDS.get(checks.extension(name))
+        if kind is None or checks.extension(name) not in self.settings.types:
+            raise checks.FileTypeRefused(f"files of this type are not accepted: send {', '.join(self.settings.types)}")
+        inspector, upload_id, request = checks.Inspector(kind), checks.new_id(), context.current()
         draft = await self.storage.draft(upload_id)
         try:
             async for data in part.content():
                 if draft.size + len(data) > self.settings.file_limit:
                     part.too_large = True
-                    raise FileTooLarge(f"the file is larger than {self.settings.file_limit} bytes")
+                    raise checks.FileTooLarge(f"the file is larger than {self.settings.file_limit} bytes")
                 inspector.feed(data)
                 await draft.write(data)
             if not draft.size:
-                raise FileEmpty
+                raise checks.FileEmpty
             inspector.finish()
             await draft.flush()
             record = Record(
@@ -136,9 +123,9 @@ class Uploads:
                 uploaded=datetime.now(UTC),
                 by=request.principal if request else None,
             )
-            await draft.keep(record)
+            await self.storage.keep(draft, record)
         finally:
-            draft.discard()
+            self.storage.discard(draft)
         return record
 
     async def _skip(self, part: Part) -> bool:
@@ -155,7 +142,7 @@ class Uploads:
     async def _forget(self, record: Record) -> None:
         try:
             await self.storage.delete(record.collection, record.id)
-        except (StorageFailed, StorageFull) as error:
+        except (checks.StorageFailed, checks.StorageFull) as error:
             logger.warning("a file of a failed upload could not be removed: %s (%r)", record.id, error.__cause__)
 
 

@@ -11,39 +11,16 @@ from app.core import context
 from app.core.errors import ServiceError, problems
 from app.core.http.endpoints import Router
 from app.core.versioning import versioned
-from app.extensions.uploads.checks import (
-    REFUSALS,
-    FilesMissing,
-    FilesRefused,
-    FilesTooMany,
-    FormExpected,
-    FormUnreadable,
-    StorageFailed,
-    StorageFull,
-    UploadNotFound,
-    attachment,
-)
+from app.extensions.uploads import checks
 from app.extensions.uploads.receiving import Batch, UploadsDep
 
 ENVELOPE = 65_536
 """Bytes for the headers of the parts."""
 UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                }
-            }
-        },
-    }
-}
-_WHOLE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-}
+_FILE = {"type": "string", "format": "binary"}
+_FILES = {"type": "object", "properties": {"files": {"type": "array", "items": _FILE}}}
+_FORM = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FILES}}}}
+_WHOLE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {"schema": _FILE}}}}
 
 
 def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Dependency] = ()) -> Router:
@@ -62,8 +39,7 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
         dependencies=[*write, Depends(_make_room)],
         responses={
             207: {"model": Batch, "description": "Some of the files were not stored."},
-            **problems(*REFUSALS, FormExpected, FormUnreadable, FilesMissing, FilesTooMany, FilesRefused),
-            **problems(StorageFull, StorageFailed),
+            **problems(*checks.REFUSALS, *checks.FORM_ERRORS, checks.StorageFull, checks.StorageFailed),
         },
         openapi_extra=_FORM,
     )
@@ -85,14 +61,14 @@ def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Depend
     @router.get(
         "/{upload_id}",
         dependencies=[*read],
-        responses={**_WHOLE, **problems(UploadNotFound, StorageFailed)},
+        responses={**_WHOLE, **problems(checks.UploadNotFound, checks.StorageFailed)},
         response_class=StreamingResponse,
     )
     async def download(upload_id: UploadId, uploads: UploadsDep) -> StreamingResponse:
         """Return a file, which a browser saves and does not show."""
         record, content = await uploads.find(name, upload_id)
         headers = {
-            "Content-Disposition": attachment(record.name),
+            "Content-Disposition": checks.attachment(record.name),
             "Content-Length": str(record.size),
             "ETag": f'"{record.sha256}"',
         }
@@ -122,8 +98,8 @@ def _refusal(batch: Batch) -> ServiceError:
         for file in batch.files
     ]
     if not errors:
-        return FilesMissing()
+        return checks.FilesMissing()
     if len(errors) > 1:
-        return FilesRefused(errors=errors)
-    kind = next(refusal for refusal in REFUSALS if refusal.code == errors[0]["code"])
+        return checks.FilesRefused(errors=errors)
+    kind = next(refusal for refusal in checks.REFUSALS if refusal.code == errors[0]["code"])
     return kind(errors[0]["message"], errors=errors)

@@ -59,9 +59,10 @@ def record_of(told: bytes, collection: str) -> Record:
 
 
 class Draft:
-    """A file that arrives, in a place where it cannot be read yet."""
+    """A file that arrives, in a place where it cannot be read yet. The storage keeps or discards it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, upload_id: str, file: IO[bytes]) -> None:
+        self.id = upload_id
         self.file = file
         self.size = 0
         self._sha256 = hashlib.sha256()
@@ -86,48 +87,12 @@ class Draft:
         self.file.write(block)
         self.file.flush()
 
-    async def keep(self, record: Record) -> None:
-        """Make it a stored file with this record."""
-        raise NotImplementedError
-
-    def discard(self) -> None:
-        """Remove it, unless it was kept."""
-        raise NotImplementedError
-
-
-class DirectoryDraft(Draft):
-    """A folder that gets its final name when it is whole. Its writer holds a lock on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        super().__init__((folder / DATA).open("xb"))
-        fcntl.flock(self.file, fcntl.LOCK_EX)
-
-    async def keep(self, record: Record) -> None:
-        """Make it a stored file, on the disk and not only in its cache."""
-        await self.flush()
-        await in_thread(self._keep, record.model_dump_json().encode())
-
-    def _keep(self, record: bytes) -> None:
-        os.fsync(self.file.fileno())
-        with (self.folder / RECORD).open("xb") as file:
-            file.write(record)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync(self.folder)
-        self.folder.rename(self.folder.with_suffix(""))
-        _sync(self.folder.parent)
-
-    def discard(self) -> None:
-        """Remove it, unless it was kept."""
-        with suppress(OSError):
-            self.file.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 class Directory:
-    """A directory with a folder for each file: its content and its record. `Bucket` has the same methods."""
+    """A directory with a folder for each file: its content and its record. `Bucket` has the same methods.
+
+    The folder of a draft gets its final name when it is whole. Its writer holds a lock on it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -147,12 +112,40 @@ class Directory:
             ) from error
 
     async def draft(self, upload_id: str) -> Draft:
+        return await in_thread(self._begin, upload_id)
 
-        def begin() -> Draft:
-            with self._locked(fcntl.LOCK_SH):  # no other process removes the folder before it has its lock
-                return DirectoryDraft(self.path / f"{upload_id}{UNFINISHED}")
+    def _begin(self, upload_id: str) -> Draft:
+        with self._locked(fcntl.LOCK_SH):  # no other process removes the folder before it has its lock
+            folder = self._unfinished(upload_id)
+            folder.mkdir()
+            draft = Draft(upload_id, (folder / DATA).open("xb"))
+            fcntl.flock(draft.file, fcntl.LOCK_EX)
+            return draft
 
-        return await in_thread(begin)
+    async def keep(self, draft: Draft, record: Record) -> None:
+        """Make it a stored file, on the disk and not only in its cache."""
+        await draft.flush()
+        await in_thread(self._keep, draft, record.model_dump_json().encode())
+
+    def _keep(self, draft: Draft, record: bytes) -> None:
+        folder = self._unfinished(draft.id)
+        os.fsync(draft.file.fileno())
+        with (folder / RECORD).open("xb") as file:
+            file.write(record)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(folder)
+        folder.rename(self.path / draft.id)
+        _sync(self.path)
+
+    def discard(self, draft: Draft) -> None:
+        """Remove it, unless it was kept."""
+        with suppress(OSError):
+            draft.file.close()
+        shutil.rmtree(self._unfinished(draft.id), ignore_errors=True)
+
+    def _unfinished(self, upload_id: str) -> Path:
+        return self.path / f"{upload_id}{UNFINISHED}"
 
     async def find(self, collection: str, upload_id: str) -> tuple[Record, AsyncIterator[bytes]]:
         folder = self.path / checked_id(upload_id)
@@ -198,13 +191,11 @@ class Directory:
 
 def _is_written(data: Path) -> bool:
     """Return true if a living process writes to it."""
-    try:
-        with data.open("rb") as file:
+    with suppress(FileNotFoundError), data.open("rb") as file:
+        try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
+        except BlockingIOError:
+            return True
     return False
 
 

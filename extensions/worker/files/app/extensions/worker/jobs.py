@@ -90,7 +90,9 @@ class Jobs:
             await self._after(within, call)
             return
         scheduled = int(time() + delay.total_seconds()) if delay else 0
-        waiting = self.queue.waiting(declared()[call.job], call, key=key, scheduled=scheduled, meta=_origin())
+        request = context.current()
+        origin = {"headers": context.outgoing_headers(), "principal": request.principal if request else None}
+        waiting = self.queue.waiting(declared()[call.job], call, key=key, scheduled=scheduled, meta=origin)
         if self._database is None:
             await self._after(within, call, waiting)
         elif within is None:
@@ -115,11 +117,6 @@ class Jobs:
     async def _insert(self, session: AsyncSession, waiting: "Waiting") -> None:
         values = {"key": waiting.key, "job": waiting.get_queue().serialize(waiting), "queue": waiting.get_queue().name}
         await session.execute(INSERT, {**values, "scheduled": waiting.scheduled or int(time())})
-
-
-def _origin() -> dict[str, Any]:
-    request = context.current()
-    return {"headers": context.outgoing_headers(), "principal": request.principal if request else None}
 
 
 async def current_jobs(request: Request) -> Jobs:

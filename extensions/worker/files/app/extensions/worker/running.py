@@ -80,8 +80,7 @@ class Worker(saq.Worker[Context]):
         request.principal = job.meta.get("principal")
         context.enter(request)  # this task is for one job
 
-    async def _after_process(self, ctx: Context) -> None:
-        del ctx
+    async def _after_process(self, _: Context) -> None:
         self._busy.discard(asyncio.current_task())
 
     def _function(self, job: Job[Any]) -> Callable[..., Awaitable[None]]:
