@@ -4,7 +4,8 @@ import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from fastapi import Query, Request
@@ -69,6 +70,13 @@ class Page(BaseModel, Generic[ItemT]):
     pages: int
     links: Links
 
+    @classmethod
+    def of(cls, rows: Sequence[Any], total: int, params: PageParams, request: Request) -> Self:
+        """Return the page of these rows, of which the database has `total`."""
+        pages = -(-total // params.size)
+        found = {"items": rows, "page": params.page, "size": params.size, "total": total, "pages": pages}
+        return cls.model_validate({**found, "links": page_links(request, params, total)})
+
 
 class CursorPage(BaseModel, Generic[ItemT]):
     """One part of a list; `cursor` gives the next one, and is null at the end."""
@@ -77,6 +85,12 @@ class CursorPage(BaseModel, Generic[ItemT]):
     size: int
     cursor: str | None
     links: Links
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], cursor: str | None, params: CursorParams, request: Request) -> Self:
+        """Return the part of these rows, and the cursor of the next one."""
+        found = {"items": rows, "size": params.size, "cursor": cursor}
+        return cls.model_validate({**found, "links": cursor_links(request, cursor)})
 
 
 PageQuery = Annotated[PageParams, Query()]
@@ -108,14 +122,16 @@ async def fetch_page(
 
 
 def links(request: Request, **pages: Mapping[str, object] | None) -> Links:
-    """Return links to this list, with the query of the request changed as given."""
+    """Return links to this list, with the query of the request changed as given. A value of None removes one."""
+    given = request.query_params.multi_items()
+    list_path = request.url.path
 
     def path(changes: Mapping[str, object] | None) -> str | None:
         if changes is None:
             return None
-        url = request.url.remove_query_params(list(changes))
-        url = url.include_query_params(**{name: value for name, value in changes.items() if value is not None})
-        return f"{url.path}?{url.query}" if url.query else url.path
+        query = [(name, value) for name, value in given if name not in changes]
+        query += [(name, str(value)) for name, value in changes.items() if value is not None]
+        return f"{list_path}?{urlencode(query)}" if query else list_path
 
     return Links.model_validate({"self": path({})} | {name: path(changes) for name, changes in pages.items()})
 

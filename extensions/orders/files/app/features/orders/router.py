@@ -8,7 +8,7 @@ from app.core.concurrency import ExpectedVersion, etag
 from app.core.database import DatabaseDep
 from app.core.database_errors import AlreadyExists
 from app.core.errors import PreconditionFailed, PreconditionRequired, problems
-from app.core.pagination import CursorInvalid, CursorPage, CursorQuery, Page, cursor_links, page_links
+from app.core.pagination import CursorInvalid, CursorPage, CursorQuery, Page
 from app.core.schema import Id
 from app.core.versioning import versioned
 from app.features.orders import service
@@ -27,14 +27,7 @@ async def list_orders(
     """List orders, page by page."""
     async with database.read() as connection:
         rows, total = await service.page(connection, params)
-    return Page(
-        items=[OrderSummary.model_validate(row) for row in rows],
-        page=params.page,
-        size=params.size,
-        total=total,
-        pages=-(-total // params.size),
-        links=page_links(request, params, total),
-    )
+    return Page[OrderSummary].of(rows, total, params, request)
 
 
 @router.get("/feed", responses=problems(CursorInvalid))
@@ -44,8 +37,7 @@ async def read_feed(
     """List orders, newest first, without gaps or repetitions while new ones come in."""
     async with database.read() as connection:
         rows, after = await service.cursor_page(connection, wanted, cursor)
-    items = [OrderSummary.model_validate(row) for row in rows]
-    return CursorPage(items=items, size=cursor.size, cursor=after, links=cursor_links(request, after))
+    return CursorPage[OrderSummary].of(rows, after, cursor, request)
 
 
 @router.get("/{order_id}", responses=problems(OrderNotFound))
