@@ -1,1 +1,1 @@
-"""How fast a generated service is, side by side with what it is compared to."""
+"""Benchmarks of a generated service, side by side with what it is compared to."""

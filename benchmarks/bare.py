@@ -12,7 +12,7 @@ routed = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False}, 
 
 
 async def ready() -> dict[str, str]:
-    """Whether it is up."""
+    """Return the status `ok`: the service is ready."""
     return {"status": "ok"}
 
 

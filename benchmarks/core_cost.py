@@ -1,4 +1,4 @@
-"""What the core costs a request, in process: CPU of the shipped service over bare FastAPI, in the same run (row P4).
+"""CPU time that the core adds to a request over bare FastAPI, in process and in the same run (row P4).
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object.
 """

@@ -43,7 +43,7 @@ def rows(measured: Measured) -> str:
 
 
 def held(measured: Measured) -> bool:
-    """Whether nothing takes longer than it may."""
+    """Return whether no operation takes longer than it may."""
     return all(now / before <= MOST_TIMES for before, now, _ in measured.values())
 
 

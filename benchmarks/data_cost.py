@@ -1,4 +1,4 @@
-"""What a request of the sample slice costs, in process: run by `data.py` with the Python and the folder of a service.
+"""Cost of a request of the sample slice, in process: run by `data.py` with the Python and the folder of a service.
 
 Prints one JSON object: microseconds of CPU, and milliseconds from call to answer, for each operation.
 """

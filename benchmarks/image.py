@@ -62,7 +62,7 @@ def measure() -> dict[str, float]:
 
 
 def held(found: dict[str, float]) -> bool:
-    """Whether the target is reached."""
+    """Return whether the target is reached."""
     return found["own"] <= MOST_MEGABYTES
 
 

@@ -1,4 +1,4 @@
-"""What `production` on PostgreSQL holds under the shipped load test, with the callers on the same machine (row P9).
+"""The load that `production` on PostgreSQL holds in the shipped load test, with callers on the same machine (row P9).
 
 `python -m benchmarks.load` measures it alone. The CPU of each party says which of them is the limit.
 """
@@ -53,7 +53,7 @@ def measure() -> dict[str, float]:
 
 
 def held(found: dict[str, float]) -> bool:
-    """Whether the target is reached."""
+    """Return whether the target is reached."""
     return found["rate"] >= LEAST_RATE and found["p95"] <= MOST_P95 and not found["failed"]
 
 

@@ -1,4 +1,4 @@
-"""What the tests share: the template with its history, and services rendered from it once each."""
+"""Fixtures of the tests: the template with its history, and services rendered from it once each."""
 
 import json
 import shutil

@@ -21,7 +21,7 @@ def _text(name: str) -> str:
 
 
 def manifest(name: str) -> dict[str, list[str]]:
-    """What an extension says about itself."""
+    """Return the manifest of an extension."""
     loaded: dict[str, list[str]] = yaml.safe_load(_text(name))
     return loaded
 

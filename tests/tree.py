@@ -59,7 +59,7 @@ def parts(answers: dict[str, Any]) -> list[str]:
 
 
 def words(name: str) -> list[str]:
-    """What a service without this extension never says: its name and title, unless its manifest lists better ones."""
+    """Return the words that a service without this extension never has: name and title, or those of its manifest."""
     part = MANIFESTS[name]
     listed: list[str] = part.get("words", [name, part["title"].lower()])
     return sorted(set(listed))

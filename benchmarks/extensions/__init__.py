@@ -1,1 +1,1 @@
-"""What each extension costs a request."""
+"""The cost of each extension for a request."""

@@ -1,4 +1,4 @@
-"""What a key costs a request to a guarded route, in process, over the same route without a guard.
+"""Cost of a key for a request to a guarded route, in process, over the same route without a guard.
 
 `python -m benchmarks.extensions.api_keys SERVICE`, with the Python of that rendered service; prints microseconds.
 """

@@ -1,4 +1,4 @@
-"""What the audit trail costs, in process: CPU to record one event, and to write it in a batch.
+"""Cost of the audit trail, in process: CPU to record one event, and to write it in a batch.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 """

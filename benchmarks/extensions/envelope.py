@@ -1,4 +1,4 @@
-"""What an envelope costs an answer, in process, over the same answer without: a small one, and a page of 100 rows.
+"""Cost of an envelope, in process, over the same response without one: a small response, and a page of 100 rows.
 
 `python -m benchmarks.extensions.envelope SERVICE`, with the Python of that rendered service; prints microseconds.
 """

@@ -1,4 +1,4 @@
-"""What keys cost a request that writes, in process: CPU without a key, with a new one and with one that is known.
+"""Cost of keys for a request that writes, in process: CPU without a key, with a new one and with a known one.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 The database is the one that DATABASE__URL names, migrated.

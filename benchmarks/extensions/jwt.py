@@ -1,4 +1,4 @@
-"""What a bearer token costs a request to a guarded route, in process, over the same route without a guard.
+"""Cost of a bearer token for a request to a guarded route, in process, over the same route without a guard.
 
 `python -m benchmarks.extensions.jwt SERVICE`, with the Python of that rendered service; prints microseconds.
 """

@@ -1,4 +1,4 @@
-"""What the files cost a request, in process: CPU of its access record with them over the same without, with writing.
+"""CPU cost of the files for a request, in process: its access record with them, writing included, over one without.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 """
@@ -31,7 +31,7 @@ def once(record: Callable[[], None], *, wait: float) -> float:
 
 
 async def measure(service: Path, folder: str) -> dict[str, float]:
-    """What is added to a request."""
+    """Return the microseconds of CPU that the files add to a request."""
     os.chdir(service)
     sys.path.insert(0, str(service))
     from app.core.context import RequestContext

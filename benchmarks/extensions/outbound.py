@@ -1,4 +1,4 @@
-"""What the guard costs a call, in process, over httpx2 alone and over a bare function.
+"""Cost of the guard for a call, in process, over httpx2 alone and over a bare function.
 
 `python -m benchmarks.extensions.outbound SERVICE`, with the Python of that rendered service; prints microseconds.
 """
@@ -19,7 +19,7 @@ ROUNDS = 15
 
 
 async def measure() -> dict[str, float]:
-    """What a call of the client takes beyond one of httpx2, and a decorated function beyond itself."""
+    """Return the cost of a client's call over one of httpx2, and of a decorated function over the bare one."""
     import httpx2
 
     from app.extensions.outbound import Client, resilient

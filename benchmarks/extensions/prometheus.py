@@ -1,4 +1,4 @@
-"""What the metrics cost a request, in process: CPU of its two events with them over the same with no listener.
+"""Cost of the metrics for a request, in process: CPU of its two events with them over the same with no listener.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 """
@@ -18,7 +18,7 @@ ROUNDS = 15
 
 
 def events(number: int) -> tuple[Any, Any]:
-    """What the core emits for a request: five routes, a few durations, a body now and then."""
+    """Return the events that the core emits for a request: five routes, a few durations, a body now and then."""
     from app.core.telemetry import RequestFinished, RequestStarted
 
     received = 0 if number % 5 else 200
@@ -49,7 +49,7 @@ async def added(component: Any, requests: list[tuple[Any, Any]]) -> float:
 
 
 async def measure(service: Path) -> dict[str, float]:
-    """What it costs as one process, and as one of several that count into files."""
+    """Return the cost in a single process, and in one of several that count into files."""
     os.chdir(service)
     sys.path.insert(0, str(service))
     from app.core.settings import load

@@ -1,4 +1,4 @@
-"""What the limit costs a request, in process: CPU of its middleware around nothing, in memory and with a storage.
+"""Cost of the limit for a request, in process: CPU of its middleware around nothing, in memory and with a storage.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 `python -m tests.service.overlay SERVICE` comes first: it brings the storage's server.
@@ -42,7 +42,7 @@ async def cost(app: Callable[..., Awaitable[None]], headers: list[tuple[bytes, b
 
 
 async def measure(directory: Path) -> dict[str, float]:
-    """What is added to a request."""
+    """Return the microseconds of CPU that the limit adds to a request."""
     from servers import Server
 
     from app.extensions.rate_limit.middleware import RateLimit

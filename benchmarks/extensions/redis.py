@@ -1,4 +1,4 @@
-"""What the cache costs a read, in process: CPU of a hit, a miss and a read without the server; one bare GET beside it.
+"""Cost of a cached read, in process: CPU of a hit, a miss and a read without the server, beside one bare GET.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 """

@@ -1,4 +1,4 @@
-"""What Sentry costs a request, in process: CPU of one that succeeds with it over the same without, sending included.
+"""Cost of Sentry for a request, in process: CPU of a success with it over the same without, sending included.
 
 `python -m benchmarks.extensions.sentry SERVICE`, with the Python of that rendered service; prints microseconds.
 """

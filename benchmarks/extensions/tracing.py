@@ -1,4 +1,4 @@
-"""What tracing costs a request, in process: CPU of one with it over the same without, without and with the sending.
+"""Cost of tracing for a request, in process: CPU with it over the same without, with and without the sending.
 
 `python -m benchmarks.extensions.tracing SERVICE`, with the Python of that rendered service; prints microseconds.
 """

@@ -1,4 +1,4 @@
-"""What a quantity costs a request, over a field that is a float, and how long the table of units takes to load.
+"""Cost of a quantity for a request, over a field that is a float, and the time to load the table of units.
 
 `python -m benchmarks.extensions.units SERVICE`, with the Python of that rendered service; prints microseconds, and
 seconds for the table.

@@ -1,4 +1,4 @@
-"""What a file costs, in process: CPU to take one into a directory, beside Starlette's own reading of the same form.
+"""Cost of a file, in process: CPU to store one in a directory, beside Starlette's own reading of the same form.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 """
@@ -15,7 +15,7 @@ from time import process_time
 from typing import Any
 
 PART = 65_536
-"""What a server hands over at once."""
+"""The number of bytes that a server hands over at once."""
 ROUNDS = 7
 
 

@@ -1,4 +1,4 @@
-"""What it costs a request to enqueue a job, in process: CPU of a transaction, and of one with a job.
+"""Cost of enqueuing a job for a request, in process: CPU of a transaction, and of one with a job.
 
 Run with the Python of a rendered service and its folder as the first argument; prints one JSON object, in microseconds.
 The database is the one that DATABASE__URL names, migrated; jobs wait where WORKER__URL says, or in it.

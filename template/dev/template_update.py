@@ -29,7 +29,7 @@ MARKERS = "^(<{7}|>{7})( |$)"
 
 
 class Stopped(Exception):
-    """Why no branch was made, in one line, and the exit status that says so."""
+    """The reason why no branch was made, in one line, and the exit status that says so."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """Why a command failed: what git calls fatal, or the last line."""
+    """Return why a command failed: what git calls fatal, or the last line."""
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     fatal = [line for line in lines if line.startswith("fatal: ")]
     return [f"exit status {done.returncode}", *lines[-1:], *fatal[:1]][-1]

@@ -14,7 +14,7 @@ from tests.delivery.tools import tool
 from tests.live.service import BOUND
 
 USER = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-"""Who runs PostgreSQL: it refuses to be run by root."""
+"""The user that runs PostgreSQL, which refuses to be run by root."""
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -16,7 +16,7 @@ from tests.live.environment import DEFAULT, alone, clean, uv
 from tests.live.service import BOUND
 
 BASE = Path(sys.prefix) / "machine"
-"""What every machine is a copy of: made once, and kept for the next run."""
+"""The folder that every machine is a copy of: made once, and kept for the next run."""
 PACKAGES = "systemd,systemd-sysv,dbus,ca-certificates,curl,caddy,python3"
 CACHE = "/var/cache/uv"
 OLD_CGROUPS = ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierarchy=0"]
@@ -45,7 +45,7 @@ def base() -> Path:
 
 
 def cache() -> str:
-    """Where uv keeps on this machine what it has fetched."""
+    """Return the folder in which uv keeps what it has fetched on this machine."""
     return subprocess.check_output([uv(), "cache", "dir"], text=True, env=clean()).strip()
 
 
@@ -105,7 +105,7 @@ class Booted:
         )
 
     def done(self, *command: str, status: int = 0, text: str = "") -> str:
-        """What a command says on both streams, once it has ended as it should."""
+        """Run a command, check its exit status, and return its output on both streams."""
         ended = self.run(*command, text=text)
         said = ended.stdout + ended.stderr
         if ended.returncode != status:

@@ -26,7 +26,7 @@ class Counted:
 
 
 def command(**flags: object) -> list[str]:
-    """What is typed; `run_time="2s"` is `--run-time 2s`."""
+    """Return the command of a load test; `run_time="2s"` is `--run-time 2s`."""
     return ["make", "load", "ARGS=" + " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())]
 
 
@@ -45,7 +45,7 @@ def ran(service: Rendered, typed: Sequence[str], *, within: float) -> "subproces
 
 
 def counted(status: int, printed: str) -> Counted:
-    """What it says that it has counted."""
+    """Return the counts that a load test prints."""
     found = VERDICT.search(printed)
     assert status == 0, printed
     assert found, printed

@@ -15,12 +15,12 @@ from tests.delivery.tools import tool
 Object = dict[str, Any]
 NAME = "app.kubernetes.io/name"
 WARNING = "# Warning: 'bases' is deprecated."
-"""What newer versions of kubectl say of the one field that the oldest cannot do without."""
+"""The warning of newer versions of kubectl about the one field that the oldest cannot do without."""
 HOST = r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+"
 
 
 def objects(folder: Path) -> list[Object]:
-    """What `kubectl kustomize` makes of a folder."""
+    """Return the objects that `kubectl kustomize` makes of a folder."""
     done = subprocess.run([tool("kubectl"), "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if not line.startswith(WARNING)]
@@ -94,7 +94,7 @@ CUSTOM: dict[str, Any] = {
 
 
 def invalid(found: list[Object]) -> Iterator[str]:
-    """What the newest schemas refuse, unknown fields too."""
+    """Yield a line for each error that the newest schemas find, unknown fields included."""
     for one in found:
         kind, name = f"{one['apiVersion']} {one['kind']}", one["metadata"]["name"]
         try:

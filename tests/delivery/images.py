@@ -17,11 +17,11 @@ from tests.delivery.tools import tool
 from tests.live.environment import alone, uv
 
 STORE = Path(sys.prefix) / "images"
-"""Where the images are, and the base that they are built on: made once, and kept for the next run."""
+"""The folder of the images and of their base: made once, and kept for the next run."""
 PYTHON, UV = "docker.io/library/python:3.13-slim-trixie", "ghcr.io/astral-sh/uv:0.13.0"
-"""What the Dockerfile begins with. No registry is asked: both are made here, of Debian's packages and of uv's wheel."""
+"""Base images of the Dockerfile. No registry is asked: both are made here, of Debian's packages and of uv's wheel."""
 PASSED_ON = {"SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX"}
-"""How this machine reaches its packages: the base brings it into the build, so that the Dockerfile need not."""
+"""Variables for this machine's access to packages: the base sets them in the build, so that the Dockerfile need not."""
 UNWANTED = ["usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists"]
 CONTAINER = """
 set -eu
@@ -39,7 +39,7 @@ done
 exec chroot "$ROOT" setpriv --reuid="${AS%:*}" --regid="${AS#*:}" --clear-groups --no-new-privs \
     --bounding-set=-all --inh-caps=-all "$@"
 """
-"""What an engine does: the root read-only, /tmp in memory, no rights, and the command as process 1."""
+"""The work of an engine: a read-only root, /tmp in memory, no privileges, and the command as process 1."""
 
 
 def root_only() -> None:
@@ -119,7 +119,7 @@ def size(image: str) -> float:
 
 
 def configuration(image: str) -> dict[str, Any]:
-    """What an engine reads: Env, User, WorkingDir, Cmd, Healthcheck, Labels."""
+    """Return the configuration that an engine reads: Env, User, WorkingDir, Cmd, Healthcheck, Labels."""
     found: dict[str, Any] = json.loads(buildah("inspect", "--type=image", image))["Docker"]["config"]
     return found
 

@@ -100,14 +100,14 @@ class Machine:
         (self.etc / "settings.env").write_text("".join(f"{name}={value}\n" for name, value in values.items()))
 
     def calls(self) -> list[str]:
-        """What systemctl has been asked since the last look."""
+        """Return the calls of systemctl since the last look."""
         file = self.root / "calls"
         found = file.read_text().splitlines() if file.exists() else []
         file.unlink(missing_ok=True)
         return found
 
     def log(self, unit: str = "*") -> str:
-        """What the processes have written."""
+        """Return the output of the processes."""
         return "".join(file.read_text() for file in sorted((self.root / "run").glob(f"{unit}.log")))
 
     def unit(self, name: str) -> Unit:

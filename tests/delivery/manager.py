@@ -36,7 +36,7 @@ def mapped(text: str) -> str:
 
 
 def environment(unit: Unit) -> dict[str, str]:
-    """What the unit sets, and nothing of the machine that the tests run on; its credentials are laid out."""
+    """Return the variables that the unit sets, without those of this machine, and put its credentials in place."""
     credentials = STATE / "credentials" / unit.name
     shutil.rmtree(credentials, ignore_errors=True)
     for name, path in unit.credentials():
@@ -53,7 +53,7 @@ def environment(unit: Unit) -> dict[str, str]:
 
 
 def restrained(unit: Unit) -> None:
-    """What of the sandbox a plain process can be put under."""
+    """Apply the part of the sandbox that a plain process can be put under."""
     if unit.last("MemoryDenyWriteExecute") == "yes":
         ctypes.CDLL(None).prctl(*REFUSE_EXEC_GAIN, 0, 0, 0)
 

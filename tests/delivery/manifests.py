@@ -1,4 +1,4 @@
-"""What can be wrong with manifests that are valid: each function yields a line for each thing that it finds."""
+"""Mistakes in manifests that are valid: each function yields a line for each one that it finds."""
 
 from collections.abc import Callable, Iterator
 

@@ -48,7 +48,7 @@ def _validator(name: str) -> Any:
 
 
 def faults(path: Path) -> list[str]:
-    """What the schema of such files refuses."""
+    """Return the errors that the schema of such files finds."""
     kind = path.name if path.name in SCHEMAS else "github" if ".github" in path.parts else "gitlab"
     return [error.message[:300] for error in _validator(SCHEMAS[kind]).iter_errors(load(path))]
 

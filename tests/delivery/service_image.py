@@ -16,7 +16,7 @@ from tests.render import render
 IMAGE = "localhost/groundwork-tests:latest"
 SOCKET = "/tmp/server/.s.PGSQL.5432"  # noqa: S108  # in the container, where /tmp is its own
 MOST_MEGABYTES = 180
-"""What everything may add to the base image (row P8)."""
+"""The megabytes that everything may add to the base image (row P8)."""
 Start = Callable[..., Container]
 
 
@@ -69,6 +69,6 @@ def starting(files: Path, config: dict[str, Any], url: str, folder: Path) -> Ite
 
 
 def own_megabytes() -> tuple[float, float]:
-    """What the base has on the disk, and what everything adds to it."""
+    """Return the megabytes of the base on the disk, and those that everything adds to it."""
     base = images.size(images.PYTHON)
     return base, images.size(IMAGE) - base

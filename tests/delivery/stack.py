@@ -54,12 +54,12 @@ class Stack:
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
 
     def health(self) -> dict[str, str]:
-        """How each container is: its health where it has a check, else whether it runs."""
+        """Return the health of each container, or its status where it has no health check."""
         states = {name: each["State"] for name, each in self.containers().items()}
         return {name: state.get("Health", state)["Status"] for name, state in states.items()}
 
     def state(self) -> str:
-        """What there is to read when something failed."""
+        """Return the containers and their logs, to be read after a failure."""
         return self.compose("ps", "--all") + self.compose("logs", "--tail=15")
 
     def until(self, condition: Callable[[], object], seconds: float = 120) -> None:

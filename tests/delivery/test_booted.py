@@ -39,7 +39,7 @@ def ask(machine: Booted, path: str, *more: str) -> tuple[int, str]:
 
 
 def active(machine: Booted) -> list[str]:
-    """Which of the processes run."""
+    """Return the processes that run."""
     return [unit for unit in PROCESSES if machine.run("systemctl", "is-active", unit).stdout.strip() == "active"]
 
 

@@ -24,7 +24,7 @@ Compose = dict[str, Any]
 
 
 def ticks_it(answers: Compose) -> bool:
-    """Whether a row of the matrix has a Dockerfile, by its own answer or by its preset's."""
+    """Return whether a row of the matrix has a Dockerfile, by its own answer or by its preset's."""
     by_preset = ["docker"] if answers.get("preset") in MANIFESTS["docker"]["presets"] else []
     return "docker" in answers.get("delivery", by_preset)
 
@@ -53,7 +53,7 @@ def schema() -> Draft7Validator:
 
 @cache
 def said(text: str, name: str, *command: str) -> str:
-    """What a program says of a text. Many combinations have the same one: it is asked once."""
+    """Return a program's complaints about a text. Many combinations have the same text: it is checked once."""
     done = subprocess.run(
         [tool(name), *command], input=text, capture_output=True, text=True, check=False, timeout=60,
         env={"DOMAIN": "api.example.com", "PATH": os.environ["PATH"], "HOME": "/nonexistent"},

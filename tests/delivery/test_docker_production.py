@@ -1,4 +1,4 @@
-"""What `make secrets` and `make production` begin with."""
+"""The script with which `make secrets` and `make production` begin."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def copied(rendered: Render, tmp_path: Path, **answers: Any) -> Path:
 
 
 def production(root: Path, command: str, domain: str | None = "api.example.com") -> subprocess.CompletedProcess[str]:
-    """What `make secrets` and `make production` begin with."""
+    """Run the script with which `make secrets` and `make production` begin."""
     environ = {"PATH": os.environ["PATH"]} | ({"DOMAIN": domain} if domain is not None else {})
     script = str(root / "ops/docker/production.sh")
     return subprocess.run([script, command], capture_output=True, text=True, check=False, env=environ, cwd="/")

@@ -1,4 +1,4 @@
-"""Which images `make image` and `make production` build, take from a registry, and start."""
+"""The images that `make image` and `make production` build, take from a registry, and start."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def root(rendered: Render, tmp_path: Path) -> Path:
 
 
 def make(root: Path, *arguments: str) -> list[str]:
-    """What make asks of the container engine."""
+    """Run make, and return its calls of the container engine."""
     log, programs = root.parent / "log", root.parent / "programs"
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)

@@ -36,7 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def context(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """What a caller trusts, who finds the engine's machine where the domain points to."""
+    """The certificates that a caller trusts, for whom the domain points to the engine's machine."""
     found = socket.getaddrinfo
 
     def find(host: Any, port: Any, *more: Any, **named: Any) -> Any:

@@ -26,7 +26,7 @@ PLAIN: dict[str, Any] = {
     "extensions": ["prometheus", "jwt", "uploads", "log_files", "audit"],
     "delivery": ["docker", "kubernetes"],
 }
-"""What a pod can be tried with, without another server. It has one image alone."""
+"""Answers of a pod that can be tried without another server. It has one image alone."""
 ROWS = [
     pytest.param(row, id=label(row), marks=pytest.mark.xdist_group(label(row)))
     for row in every()

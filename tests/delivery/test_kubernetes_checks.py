@@ -1,4 +1,4 @@
-"""What the checks of the manifests are for: each is shown what it has to find."""
+"""The checks of the manifests: each is shown what it has to find."""
 
 import copy
 import subprocess

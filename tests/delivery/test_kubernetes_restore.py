@@ -1,4 +1,4 @@
-"""What an owner does in a cluster by hand: restore, take a version back, keep uploads in a bucket.
+"""An owner's manual work in a cluster: restore, go back to an older version, keep uploads in a bucket.
 
 There is no cluster. kubectl is real, and asks an API that has the overlay's CronJobs and keeps the jobs that are made.
 """

@@ -1,4 +1,4 @@
-"""Who has which secret in a cluster, how it gets there, and what a placeholder in it stops."""
+"""The secrets in a cluster: who has which one, how it gets there, and what a placeholder in it stops."""
 
 import re
 import shutil

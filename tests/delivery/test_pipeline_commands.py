@@ -1,4 +1,4 @@
-"""What the pipelines run: commands that are run here or in another test, or that say why they cannot be."""
+"""The commands of the pipelines: each is run here or in another test, or says why it cannot be."""
 
 import json
 import os
@@ -24,13 +24,13 @@ HOSTED = {
     "make drill": "needs a bucket with a backup; the tests of backups run what is behind it",
     "make image": "needs a container engine; test_image.py builds the Dockerfile with another one",
 }
-"""What needs a service that is not here. A test holds the list exact."""
+"""Commands that need a service that is not here. A test holds the list exact."""
 ELSEWHERE = {
     "make check": "live/test_combinations.py",
     "make load": "delivery/test_load.py",
     "make test": "live/test_combinations.py",
 }
-"""What another test runs."""
+"""Commands that another test runs."""
 MADE = ["make migrate", "make check-migrations", "make check-workflows"]
 UPDATE = "make template-update propose=ops/propose-update.sh"
 DOCKER = """\

@@ -38,7 +38,7 @@ def page(root: Path, program: str) -> list[str]:
 
 @dataclass
 class Replica:
-    """Where Litestream copies to."""
+    """The destination to which Litestream copies."""
 
     variables: dict[str, str]
     names: Callable[[], Iterable[str]]

@@ -58,12 +58,12 @@ def installed(rendered: Render, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def restarts(machine: Machine) -> list[str]:
-    """What has been restarted since the last look."""
+    """Return the units that have been restarted since the last look."""
     return [call.removeprefix("restart ").removesuffix(".service") for call in machine.calls() if "restart " in call]
 
 
 def versions(machine: Machine) -> tuple[str, str]:
-    """What the two instances say they are."""
+    """Return the versions that the two instances report."""
     return machine.version("8000"), machine.version("8001")
 
 

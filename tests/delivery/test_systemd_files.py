@@ -15,7 +15,7 @@ from tests.matrix.combinations import Answers, every, extremes, label, presets
 
 
 def enabled(answers: Answers) -> bool:
-    """Whether it is delivered so, by its answers or by its preset's."""
+    """Return whether a service is delivered by systemd, by its answers or by its preset's."""
     return "systemd" in answers["delivery"] if "delivery" in answers else answers["preset"] == "production"
 
 

@@ -43,7 +43,7 @@ def service(tmp_path: Path, source: Path, rendered: Render) -> Repository:
 
 
 def untouched(service: Repository) -> bool:
-    """Whether nothing was made, here or in the remote."""
+    """Return whether nothing was made, here or in the remote."""
     trees = git(service.root, "worktree", "list").splitlines()
     return service.branches() == service.branches(remote=True) == ["main"] and len(trees) == 1
 

@@ -27,7 +27,7 @@ ANSWERS: dict[str, Any] = {"preset": "production", "database": "postgres", "deli
 PROBLEM = "application/problem+json"
 SPOOFED = {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
 HOME = "127.0.0.2"
-"""Where callers come from, as the proxy sees them."""
+"""The address of callers, as the proxy sees it."""
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_a_rolling_restart_under_the_shipped_load_test_fails_no_request(producti
 
 
 def placed(production: Production) -> int:
-    """How many orders there are."""
+    """Return the number of orders."""
     return int(production.http.get(ORDERS, params={"size": 1}).json()["total"])
 
 

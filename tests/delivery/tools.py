@@ -15,7 +15,7 @@ PACKAGES = {
     "systemd-analyze": "apt-get install systemd",
     "systemd-nspawn": "apt-get install systemd-container",
 }
-"""What no wheel brings. The others are in the development group of pyproject.toml."""
+"""Programs that no wheel brings. The others are in the development group of pyproject.toml."""
 
 
 def tool(name: str) -> str:

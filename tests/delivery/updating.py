@@ -139,7 +139,7 @@ class Repository:
 
     @property
     def asked(self) -> list[str]:
-        """What `gh` was called with."""
+        """Return the calls of `gh`."""
         log = self.place / "gh.log"
         return log.read_text().splitlines() if log.exists() else []
 

@@ -1,4 +1,4 @@
-"""What the tests of the documentation share: services with a Python, and a shell that runs what the pages say."""
+"""Fixtures of the documentation's tests: services with a Python, and a shell that runs what the pages say."""
 
 import os
 import shutil

@@ -23,7 +23,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """What a shell is to run, line by line; lines that end with a backslash go on."""
+        """Return the commands for a shell, line by line; lines that end with a backslash go on."""
         joined = re.sub(r"\\\n\s*", "", self.content)
         lines = [re.sub(r"\s+# .*", "", line).strip() for line in joined.splitlines()]
         return [line for line in lines if line and not line.startswith("#")]
@@ -60,7 +60,7 @@ def headings(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """What a link may point to: the headings, as GitHub and most others make anchors of them."""
+    """Return the anchors that a link may point to: the headings, as GitHub and most others make anchors of them."""
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings(text)}
 
 

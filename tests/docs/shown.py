@@ -139,4 +139,4 @@ HOSTED = {
     "kubectl delete job restore --namespace=my-service-production": "a cluster",
     "kubectl exec deployment/my-service --namespace=my-service-production -- alembic downgrade -1": "a cluster",
 }
-"""What needs a cluster, a registry, a machine of one's own or a hosted service."""
+"""Commands that need a cluster, a registry, a machine of one's own or a hosted service, with the reason."""

@@ -27,7 +27,7 @@ EVERYTHING = [
 
 
 def entered(block: Block) -> list[str]:
-    """What a reader types of a block: all of `sh`, and what follows the prompt in `console`."""
+    """Return the lines of a block that a reader types: all of `sh`, and those after the prompt in `console`."""
     if block.language == "console":
         return [line.removeprefix("$ ") for line in block.commands if line.startswith("$ ")]
     return block.commands if block.language in {"sh", "bash", "shell"} and not block.path else []

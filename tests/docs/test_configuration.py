@@ -68,7 +68,7 @@ print(json.dumps([
 
 
 def asked(python: Path, root: Path, script: str) -> list[list[str]]:
-    """What a script says that runs inside a service."""
+    """Run a script inside a service, and return the rows that it prints."""
     done = subprocess.run([python, "-c", script], cwd=root, env=clean(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     listed: list[list[str]] = json.loads(done.stdout)

@@ -23,7 +23,7 @@ def root(request: pytest.FixtureRequest, rendered: Render) -> Path:
 
 
 def owner(root: Path, path: str) -> str:
-    """Who owns a file, by what an update does with it."""
+    """Return the owner of a file, by what an update does with it."""
     excluded = [
         environment().from_string(item).render(_copier_operation="update") for item in CONFIGURATION["_exclude"]
     ]
@@ -43,7 +43,7 @@ def table(page: Path) -> dict[str, str]:
 
 
 def found(owners: dict[str, str], path: str) -> str | None:
-    """What a table says of a file: its longest row counts."""
+    """Return the owner of a file by a table: its longest row counts."""
     matching = [row for row in owners if path == row or (row.endswith("/") and path.startswith(row))]
     return owners[max(matching, key=len)] if matching else owners.get("everything else")
 

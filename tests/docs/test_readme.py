@@ -34,13 +34,13 @@ def transcript() -> list[tuple[str, str]]:
 
 
 def fits(expected: str, printed: str) -> bool:
-    """Whether it is what was printed; `...` stands for what differs from time to time."""
+    """Return whether a text is what was printed; `...` is a placeholder for what differs from time to time."""
     return re.fullmatch(".*?".join(re.escape(part) for part in expected.split("...")), printed, re.DOTALL) is not None
 
 
 @pytest.fixture
 def checkout(template: Path, tmp_path: Path) -> Path:
-    """What `git clone` of the public address would give."""
+    """A checkout as `git clone` of the public address makes it."""
     git(tmp_path, "clone", "--quiet", str(template), str(tmp_path / "groundwork"))
     return tmp_path / "groundwork"
 

@@ -1,1 +1,1 @@
-"""What an extension promises, seen from outside: generated services with the real servers that they work with."""
+"""The promises of extensions, seen from outside: generated services with the real servers that they work with."""

@@ -15,7 +15,7 @@ class Instances(type):
     """Makes every time an instance of the class that replaces `datetime`."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        """Whether it is a time, by whatever class it was made."""
+        """Return whether an object is a time, by whatever class it was made."""
         return isinstance(instance, real_datetime)
 
 

@@ -42,7 +42,7 @@ class Collector:
         self.endpoint: str = self.until(self.lines)[0]
 
     def lines(self) -> list[Any]:
-        """What it has written so far, whole lines alone."""
+        """Return what it has written so far, whole lines alone."""
         return [json.loads(line) for line in self.output.read_text().rpartition("\n")[0].splitlines()]
 
     def spans(self, **fields: Any) -> list[Span]:
@@ -50,7 +50,7 @@ class Collector:
         return [span for span in self.lines()[1:] if fields.items() <= span.items()]
 
     def until(self, found: Callable[[], Any]) -> Any:
-        """What `found` returns, as soon as it is something."""
+        """Wait until `found` returns something true, and return it."""
         deadline = time.monotonic() + BOUND
         while not (result := found()):
             assert time.monotonic() < deadline, self.output.read_text()

@@ -1,4 +1,4 @@
-"""What these tests share with the live ones: services rendered once each, started, and gone at the end."""
+"""Fixtures that these tests share with the live ones: services rendered once each, started, and stopped at the end."""
 
 from tests.live.conftest import new_database, postgres_server, rendered, run, shared
 

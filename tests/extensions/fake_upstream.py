@@ -49,7 +49,7 @@ class FakeUpstream:
             time.sleep(0.02)
 
     def answer(self, path: str, body: Any = None, *, status: int = 200, held: bool = False) -> None:
-        """What a path is answered with from now on; `held`: nothing, until the test has it otherwise."""
+        """Set the response of a path; with `held`, it sends none until the test sets another one."""
         text = body if isinstance(body, str) else json.dumps(body)
         self.answers[path] = {"status": status, "body": text, "held": held}
         new = self.folder / "answers.new"
@@ -57,7 +57,7 @@ class FakeUpstream:
         new.replace(self.folder / "answers")
 
     def asked(self) -> Counter[str]:
-        """How often each path has been asked for."""
+        """Return the number of requests for each path."""
         return Counter((self.folder / "asked").read_text().split())
 
     def freeze(self) -> None:

@@ -37,7 +37,7 @@ class Prometheus:
         self.http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=BOUND)
 
     def ask(self, path: str, **parameters: str) -> Any:
-        """What its API answers (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
+        """Return the response of its API (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
         answer = self.http.get(f"/api/v1/{path}", params=parameters)
         assert answer.status_code == 200, f"{parameters}: {answer.text}"
         return json.loads(answer.text)["data"]

@@ -61,12 +61,12 @@ def book(process: Service, entry: int, size: int = 0) -> int:
 
 
 def records(trail: Path) -> list[dict[str, Any]]:
-    """What the file has."""
+    """Return the records of the file."""
     return [json.loads(line) for line in trail.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def subjects(trail: Path) -> list[str]:
-    """Which entries were booked, in the order of the file."""
+    """Return the entries that were booked, in the order of the file."""
     return [record["subject"] for record in records(trail)]
 
 

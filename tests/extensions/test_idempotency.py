@@ -40,7 +40,7 @@ def start(service: Rendered, run: Run, tmp_path: Path) -> Callable[..., Service]
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Callable[[], Counter[str]]:
-    """How often a deed has got to where it is committed, and past it."""
+    """A function that counts how often a deed has begun, and how often it has been committed."""
     return lambda: Counter((tmp_path / "deeds").read_text().split())
 
 

@@ -52,7 +52,7 @@ def process(service: Rendered, run: Run, postgres_server: postgres.Server) -> Se
 
 @pytest.fixture
 def done(service: Rendered, postgres_server: postgres.Server) -> Callable[[], int]:
-    """How often it has been done."""
+    """A function that returns how often it has been done."""
     return lambda: int(sql(service.database, "SELECT count(*) FROM outcomes", postgres_server))
 
 

@@ -33,7 +33,7 @@ def service(request: pytest.FixtureRequest, rendered: Make) -> Rendered:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the files are to be."""
+    """The folder of the log files."""
     return tmp_path / "logs"
 
 

@@ -42,7 +42,7 @@ def start(service: Rendered, run: Run, billing: FakeUpstream) -> Start:
 
 
 def ask(process: Service) -> str:
-    """What callers get: the code of the problem, or `ok`."""
+    """Return what callers get: the code of the problem, or `ok`."""
     answer = process.http.get(INVOICES)
     if answer.status_code == 200:
         return "ok"

@@ -20,7 +20,7 @@ from tests.tree import CHOICES, MANIFESTS
 CONFIGURATION = Path("ops/prometheus/prometheus.yaml")
 RULES = Path("ops/prometheus/alerts.yaml")
 WORLDS = Path(__file__).parent / "alerts"
-"""What promtool is told of the world, for the alerts of each part."""
+"""The folder of the series that promtool is given, for the alerts of each part."""
 ALERTING = ["prometheus", *(name for name in MANIFESTS if (EXTENSIONS / name / "deploy" / "alerts.yaml").exists())]
 """Every part that has alerts."""
 BESIDE = {

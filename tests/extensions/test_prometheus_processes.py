@@ -32,7 +32,7 @@ def total(text: str, pattern: str) -> float:
 
 
 def metrics(url: str) -> str:
-    """What one scrape gets, over a connection of its own: any of several processes may answer."""
+    """Return the text of one scrape, over a connection of its own: any of several processes may answer."""
     answer = httpx2.get(f"{url}/metrics", timeout=BOUND)
     assert answer.status_code == 200, answer.text
     return answer.text

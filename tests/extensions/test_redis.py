@@ -39,7 +39,7 @@ def service(rendered: Make) -> Rendered:
 
 @pytest.fixture
 def loads(tmp_path: Path) -> Callable[[], Counter[str]]:
-    """How often each product has been loaded, over all processes."""
+    """A function that counts the loads of each product, over all processes."""
     file = tmp_path / "loads"
     file.touch()
     return lambda: Counter(line.split()[0] for line in file.read_text().splitlines())

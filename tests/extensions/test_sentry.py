@@ -17,7 +17,7 @@ WARNING = "sentry does not take what it is sent"
 
 @pytest.fixture
 def sink() -> Iterator[Any]:
-    """Where events go."""
+    """The server that receives events."""
     with shipped("sentry").sinking() as made:
         yield made
 

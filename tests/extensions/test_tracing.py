@@ -25,7 +25,7 @@ def service(rendered: Make) -> Rendered:
 
 @pytest.fixture
 def collector(service: Rendered, tmp_path: Path) -> Iterator[Collector]:
-    """Where spans go."""
+    """The collector that receives spans."""
     with collecting(service, tmp_path) as made:
         yield made
 

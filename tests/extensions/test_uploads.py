@@ -53,7 +53,7 @@ def service(rendered: Make) -> Rendered:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Where files are stored."""
+    """The directory of the stored files."""
     return tmp_path / "uploads"
 
 
@@ -64,7 +64,7 @@ def start(service: Rendered, run: Run, directory: Path) -> Callable[..., Service
 
 
 def stored(directory: Path) -> list[str]:
-    """What there is in the directory."""
+    """Return the names of what is in the directory."""
     return sorted(path.name for path in directory.iterdir() if path.name != ".lock")
 
 

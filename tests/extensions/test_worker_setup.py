@@ -1,4 +1,4 @@
-"""What is refused with a reason, and the page about jobs, followed word by word."""
+"""Services without a queue, refused with a reason, and the page about jobs, followed word by word."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from tests.live.service import BOUND, Rendered, Service
 
 CLOCK = Path(__file__).parent / "another_clock.py"
 SERVERS = {"sqlite": ["redis", "worker"], "postgres": ["worker"]}
-"""What is enabled on each database, and so where jobs wait: in a Redis, and in the database itself."""
+"""The extensions enabled on each database, and so the place of jobs: a Redis, or the database itself."""
 
 
 Server = valkey.Server | postgres.Server
@@ -85,7 +85,7 @@ class WorkerService:
         assert answer.status_code == 202, answer.text
 
     def noted(self) -> Counter[str]:
-        """How often each thing was noted."""
+        """Return how often each thing was noted."""
         return Counter(self.notes.read_text().splitlines())
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""What the mechanism does with extensions that do not exist yet: the generated list, combinations, presets, scripts."""
+"""Extensions that do not exist yet: the generated list, combinations, presets, scripts."""
 
 import ast
 import subprocess

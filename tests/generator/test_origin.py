@@ -1,4 +1,4 @@
-"""Where a service comes from: what could never be updated is refused, by plain Copier's guard and by the program."""
+"""The origin of a service: plain Copier's guard and the program refuse one that could never be updated."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What the tests render with templates that were compiled before is what Copier makes by itself."""
+"""Templates that were compiled before: the tests render the same with them as Copier does by itself."""
 
 import subprocess
 import sys

@@ -38,7 +38,7 @@ def entries(name: str) -> set[str]:
 
 
 def paths(name: str) -> list[str]:
-    """Where an extension's files go in the service."""
+    """Return the paths of an extension's files in the service."""
     return [*MANIFESTS[name]["files"], *MANIFESTS[name]["scripts"]]
 
 

@@ -1,5 +1,6 @@
-"""The words that this repository does not use: in its prose, and as names in its Python."""
+"""The words that this repository does not use: in its prose, as names in its Python, and first in its docstrings."""
 
+import ast
 import io
 import re
 import subprocess
@@ -61,15 +62,17 @@ MACROS = {"described": "load_manifests", "laid": "file_list", "offer": "choices_
 """Names of macros that were changed, which are ordinary words elsewhere."""
 MARKER = re.compile(r"(Yours )?stand below this line[^\n]*|\bUSER nobody|\bnobody:nogroup|\"nobody\"")
 """The line above the owner's lines, of which a change is a conflict for every owner; and the user of that name."""
+QUESTION = re.compile(r"\s*(What|Whether|Who|Whose|Which|Where|When|Why|How)\b")
+"""The words that no docstring starts with: it starts with a verb, as in "Return the rows", or with a noun phrase."""
 EXEMPT = {"tests/lint/test_plain_english.py", "uv.lock", "licenses/Apache-2.0", "licenses/MIT", "licenses/proprietary"}
 
 
 @cache
 def listed() -> list[str]:
-    """Return the files of the repository that a person has written."""
+    """Return the files of the repository."""
     command = ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
-    return sorted({name for name in names if name and (REPOSITORY / name).is_file()} - EXEMPT)
+    return sorted({name for name in names if name and (REPOSITORY / name).is_file()})
 
 
 def text_of(name: str) -> str:
@@ -95,6 +98,13 @@ def names(text: str) -> list[str]:
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     used = [token.string for token in tokens if token.type == tokenize.NAME]
     return [f"{name} -> {NAMES[name]}" for name in used if name in NAMES]
+
+
+def questions(text: str) -> list[str]:
+    """Return the docstrings of a Python text, and the strings below its constants, that start with a question word."""
+    bare = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)]
+    strings = [(node.lineno, node.value) for node in bare if isinstance(node, ast.Constant)]
+    return [f"line {line}: {string}" for line, string in strings if isinstance(string, str) and QUESTION.match(string)]
 
 
 def macros(text: str) -> list[str]:
@@ -124,6 +134,16 @@ def test_the_words_of_the_list_are_found() -> None:
     assert names("class Seldom:\n    pass  # Outage\n") == ["Seldom -> Throttle"]
 
 
-@pytest.mark.parametrize("name", listed())
+def test_docstrings_that_start_with_a_question_word_are_found() -> None:
+    text = '"""Whether."""\nA = "What"\n"""Howto, and what."""\nclass B:\n    c = 1\n    r"""\n    How often."""\n'
+    assert questions(text) == ["line 1: Whether.", "line 6: \n    How often."]
+
+
+@pytest.mark.parametrize("name", [name for name in listed() if name.endswith(".py")])
+def test_no_docstring_starts_with_a_question_word(name: str) -> None:
+    assert not questions((REPOSITORY / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", [name for name in listed() if name not in EXEMPT])
 def test_a_file_is_in_plain_english(name: str) -> None:
     assert not found(name)

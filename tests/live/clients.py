@@ -27,7 +27,7 @@ class Clients:
     def __init__(self, urls: Sequence[str], *, seed: int = 0, leaving: float = 0.0) -> None:
         self.urls = urls
         self.leaving = leaving
-        """How often a client leaves before it can have its answer."""
+        """The share of requests whose client leaves before it can have its response."""
         self.history = History()
         self.random = random.Random(seed)  # noqa: S311  # no secret
         self.numbers = count(1)

@@ -96,7 +96,7 @@ class Cluster:
             instance.kill()
 
     def text(self) -> str:
-        """What the instances have logged."""
+        """Return the logs of the instances."""
         return "".join(instance.text() for instance in self.instances)
 
     def stored(self) -> Stored:

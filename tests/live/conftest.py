@@ -1,4 +1,4 @@
-"""What the live tests share: services rendered once each, their Pythons, and a PostgreSQL with a database for each."""
+"""Fixtures of the live tests: services rendered once each, their Pythons, and a PostgreSQL with a database for each."""
 
 import json
 import shutil

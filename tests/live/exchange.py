@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. Status 0 where the connection ended without an answer."""
+    """A response. Status 0 where the connection ended without one."""
 
     status: int
     headers: dict[str, str]

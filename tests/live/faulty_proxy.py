@@ -20,7 +20,7 @@ SSL, GSS, CANCEL = 80877103, 80877104, 80877102
 KINDS = ("delay", "long delay", "freeze", "cut before", "cut after", "reset")
 READY = frozenset({b"Z"})
 DESCRIBED = frozenset({b"T", b"n", b"E"})
-"""What ends the answer to a statement that is only prepared: its columns, none, or an error."""
+"""The messages that end the answer to a statement that is only prepared: its columns, none, or an error."""
 _WORDS = re.compile(r"\s+")
 
 
@@ -107,7 +107,7 @@ class Line:
         self.server = server
         self.statements: dict[bytes, str] = {}
         self.asked: list[tuple[str, frozenset[bytes]]] = []
-        """What is still to be answered, with the kinds of messages that end the answer."""
+        """The statements still to be answered, with the kinds of messages that end each answer."""
         self.frozen = False
 
     async def serve(self, first: bytes, client: asyncio.StreamReader, server: asyncio.StreamReader) -> None:

@@ -1,4 +1,4 @@
-"""What clients did and were told, what is stored, and how the two contradict each other: in the manner of Jepsen.
+"""The requests and answers of clients, the stored data, and their contradictions, in the manner of Jepsen.
 
 Each write has a value of its own, so that it can be found in the ledger, among the events and among the jobs, and
 counted. https://jepsen.io/consistency
@@ -35,7 +35,7 @@ class Attempt:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether it was told that all is done."""
+        """Return whether the client was told that all is done."""
         return 200 <= self.status < 300
 
     @property
@@ -58,36 +58,36 @@ class Write:
     reference: str
     value: str
     version: int
-    """What it makes of the entry: 1 when it is new, 0 when it is deleted."""
+    """The version that it gives the entry: 1 when it is new, 0 when it is deleted."""
     key: bool
     attempts: list[Attempt] = field(default_factory=list)
     note: str = ""
-    """What was done to it, where that is known."""
+    """A note of what was done to it, where that is known."""
 
     @property
     def acknowledged(self) -> float:
-        """When it was known to be done, or never."""
+        """Return the time of its first acknowledgement, or `NEVER`."""
         return min((one.end for one in self.attempts if one.acknowledged), default=NEVER)
 
     @property
     def replayed(self) -> bool:
-        """Whether it was acknowledged only by an answer that had been kept."""
+        """Return whether it was acknowledged only by an answer that had been kept."""
         return all(one.replayed for one in self.attempts if one.acknowledged)
 
     @property
     def refused(self) -> bool:
-        """Whether every answer says that it has not happened."""
+        """Return whether every answer says that it has not happened."""
         return all(one.outcome == "refused" for one in self.attempts)
 
     @property
     def denied(self) -> bool:
-        """Whether the last answer says that it cannot be, as the entry is: so it has not happened before either."""
+        """Return whether the last answer rules it out for the entry as it is: so it has not happened before either."""
         last = self.attempts[-1]
         return 400 <= last.status < 500 and last.code not in {"answer_not_kept", "request_in_progress"}
 
     @property
     def resolved(self) -> bool:
-        """Whether the last answer leaves nothing open."""
+        """Return whether the last answer leaves nothing open."""
         last = self.attempts[-1]
         return last.acknowledged or self.denied or last.code == "answer_not_kept"
 
@@ -121,7 +121,7 @@ class History:
     kills: list[Kill] = field(default_factory=list)
 
     def lost_with_process(self, write: Write) -> bool:
-        """Whether the event of a write may be gone, with the process that had told it or was about to."""
+        """Return whether the event of a write may be gone, with the process that had told it or was about to."""
         return any(
             one.instance == kill.instance and one.start < kill.time < min(one.end, one.start + HELD) + LOST_WITH_PROCESS
             for one in write.attempts
@@ -139,7 +139,7 @@ class Posting(NamedTuple):
 
 @dataclass
 class Stored:
-    """What is there when all is over."""
+    """The stored data when all is over."""
 
     ledger: list[Posting]
     entries: dict[str, tuple[str, int]]
@@ -148,7 +148,7 @@ class Stored:
     """Those that say that no one knows whether it happened."""
     jobs: Counter[str]
     jobs_are_rows: bool
-    """Whether a job is a row of the very transaction, and so never without the write."""
+    """True if a job is a row of the same transaction, and so never without the write."""
 
 
 def violations(history: History, stored: Stored) -> list[str]:

@@ -63,13 +63,13 @@ class Case:
     edit: dict[str, str] = field(default_factory=dict)
     """The bodies that the author of the revision gives its functions."""
     marked: bool = False
-    """Whether it says that it loses data."""
+    """True if the revision is marked as one that loses data."""
     named: str = ""
-    """What `make migration` says of the revision, and its file."""
+    """The words of `make migration` about the revision, which its file repeats."""
     lost: str = ""
-    """What is said of it when it is applied."""
+    """The message about lost data when it is applied."""
     next: str = ""
-    """What the revision after it does, in the same run."""
+    """The body of the revision after it, applied in the same run."""
     names: dict[str, str] = field(default_factory=dict)
     """Tables and columns that have a new name, and the old one."""
     values: dict[str, str] = field(default_factory=dict)

@@ -35,7 +35,7 @@ class Randomly:
 
 
 class Faults:
-    """What is done to the instances, and on SQLite to the file, on PostgreSQL to the server."""
+    """The faults of the instances, and of SQLite's file or PostgreSQL's server."""
 
     def __init__(self, made: Cluster, history: History, *, seed: int) -> None:
         self.made = made

@@ -30,7 +30,7 @@ def measured(probed: Make) -> Rendered:
 
 @pytest.fixture(scope="module")
 def collector(measured: Rendered, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """Where its spans go."""
+    """The collector that receives its spans."""
     with collecting(measured, tmp_path_factory.mktemp("collector")) as made:
         yield made
 

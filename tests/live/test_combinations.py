@@ -141,7 +141,7 @@ def test_what_a_service_imports_it_depends_on(answers: dict[str, Any], rendered:
 
 
 def gates() -> list[Any]:
-    """Where the answers of the service's own checks and tests differ in a way that matters; the rest is for test-all.
+    """Return the combinations whose own checks and tests differ in a way that matters; the rest is for test-all.
 
     The first steps (test_first_steps.py) run those of preset `production`, with both databases, on the usual Python;
     tests/service runs them with everything enabled, on the oldest one.

@@ -41,7 +41,7 @@ def is_problem(answer: exchange.Answer, status: int) -> None:
 
 
 def open_connections(service: Service) -> int:
-    """How many clients the service holds."""
+    """Return the number of clients that the service holds."""
     found = psutil.Process(service.process.pid).net_connections("tcp")
     return sum(one.status == "ESTABLISHED" and one.laddr.port == service.port for one in found)
 

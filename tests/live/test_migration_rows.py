@@ -29,7 +29,7 @@ Tables = dict[str, list[dict[str, Any]]]
 def found(
     base: str, rendered: Make, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """What became of every case, all of them run by one process."""
+    """The result of every case, all of them run by one process."""
     service = rendered(database=base, sample=False, migrated=False)
     given = [case.given(name, new_database(base)) for name, case in CASES.items()]
     done = subprocess.run(
@@ -48,7 +48,7 @@ def found(
 
 
 def kept(case: Case, before: Tables, after: Tables) -> bool:
-    """Whether each row has its values still, whatever columns came or went."""
+    """Return whether each row has its values still, whatever columns came or went."""
     old = {case.names.get(name, name): rows for name, rows in after.items() if name != "alembic_version"}
     return old.keys() == before.keys() - {"alembic_version"} and all(
         len(rows) == len(before[name])
@@ -152,7 +152,7 @@ class Upgrade:
                 connection.execute(statement)
 
     def stored(self) -> tuple[int, int]:
-        """How many orders and lines there are."""
+        """Return the numbers of orders and lines."""
         return int(self.sql("SELECT count(*) FROM orders")), int(self.sql("SELECT count(*) FROM order_lines"))
 
 

@@ -46,7 +46,7 @@ def service(base: str, rendered: Make) -> Rendered:
 
 
 def refused(rendered: Rendered, *command: str, **settings: str) -> list[str]:
-    """What a command that does not start complains of: every line is JSON, and none a traceback."""
+    """Return the complaints of a command that does not start: every line is JSON, and none a traceback."""
     settings = {"SERVER__PORT": str(free_port()), **settings}
     done = rendered.run(*(command or ("app",)), settings=settings)
     assert done.returncode not in {0, -6, -11}, done.stdout

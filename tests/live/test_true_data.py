@@ -127,7 +127,7 @@ async def walk(made: Cluster, kind: str) -> tuple[History, list[str]]:
 def walked(
     rendered: Rendered, server: postgres.Server, directory: Path, tell: Tell, kind: str, **settings: str
 ) -> tuple[History, list[str], list[str]]:
-    """What happened in such a walk, where the faults were, and what is wrong afterwards."""
+    """Return the history of such a walk, the places of its faults, and the violations found afterwards."""
     given = {**QUICK, **settings}
     with cluster(rendered, directory, given, workers=[1], server=server, delays=(0.05, 0.45), frozen=0.6) as made:
         history, places = asyncio.run(walk(made, kind))

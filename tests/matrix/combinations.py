@@ -1,4 +1,4 @@
-"""Which services are rendered: computed from copier.yml and the manifests, so a new option needs no line here."""
+"""The services that are rendered: computed from copier.yml and the manifests, so a new option needs no line here."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ LISTS = ["extensions", "delivery"]
 
 
 def possible(answers: Answers, *, undecided: Iterable[str] = ()) -> bool:
-    """Whether the manifests' own rules allow these answers; what is undecided may still be enabled."""
+    """Return whether the manifests' own rules allow these answers; what is undecided may still be enabled."""
     lists = [one for name in LISTS for one in answers.get(name, [])]
     enabled = [answers.get("database", "sqlite"), *lists, answers.get("ci", "none")]
     for name in enabled:
@@ -59,7 +59,7 @@ def answered(row: Mapping[str, Any]) -> Answers:
 
 
 def allowed(row: Mapping[str, Any]) -> bool:
-    """Whether a row, of which some values may still be open, can become a service."""
+    """Return whether a row, of which some values may still be open, can become a service."""
     undecided = {name for name in values() if name not in row} | set(
         CHOICES["database"] if "database" not in row else []
     )

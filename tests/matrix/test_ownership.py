@@ -1,4 +1,4 @@
-"""Who owns which file: the template's, the owner's, and the four lists that both write."""
+"""Owners of files: the template's files, the owner's, and the four lists that both write."""
 
 import os
 import re
@@ -22,7 +22,7 @@ ANSWERS: list[dict[str, Any]] = [{"extensions": []}, {"preset": "production", "d
 
 
 def frozen() -> Callable[[str], bool]:
-    """Whether an update leaves a path alone."""
+    """Return a function that tells whether an update leaves a path alone."""
     rendered = [
         environment().from_string(item).render(_copier_operation="update") for item in CONFIGURATION["_exclude"]
     ]

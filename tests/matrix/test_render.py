@@ -182,7 +182,7 @@ def imported(entries: list[str]) -> set[str]:
 
 
 def mention(word: str) -> re.Pattern[str]:
-    """Where a line says it; of a library with an ordinary name, where a line imports it or depends on it."""
+    """Return a pattern for a word; for an ordinary name of a library, a pattern for its imports and dependencies."""
     if word in ORDINARY:
         return re.compile(rf"^\s*(?:from|import) {word}\b|[\"']{word}[\[<>=~!]")
     return re.compile(rf"(?i)(?<![a-z]){re.escape(word)}(?![a-z])")

@@ -40,7 +40,7 @@ ADDED: dict[str, str] = {
     ".gitignore": "mine/\n*.mine\n",
     ".env.example": "\n# Mine\nBILLING__CURRENCY=EUR\n",
 }
-"""What goes to the end of a file that is there, the shared ones' part below the marker."""
+"""Text for the end of files that exist, in shared files below the marker."""
 DELETED = [
     "app/features/orders",
     "tests/features",
@@ -50,7 +50,7 @@ DELETED = [
     "LICENSE",
     "docs/api.md",
 ]
-"""What the other owner deletes: the sample, the seeds and a page of the template's that the next version changes."""
+"""Paths that the other owner deletes: the sample, the seeds and a template's page that the next version changes."""
 
 
 def keeps(root: Path) -> None:

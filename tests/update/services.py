@@ -36,7 +36,7 @@ def generate(template: Path, service: Path, version: str, answers: dict[str, Any
 
 
 def update(service: Path, version: str | VcsRef = LATER, **answers: Any) -> Path:
-    """What `copier update --defaults --vcs-ref VERSION --data QUESTION=ANSWER...` does."""
+    """Run `copier update --defaults --vcs-ref VERSION --data QUESTION=ANSWER...`, and return the service."""
     run_update(
         service,
         data=answers,
@@ -89,7 +89,7 @@ def different(one: dict[str, File], other: dict[str, File]) -> list[str]:
 
 
 def empty_folders(root: Path) -> list[str]:
-    """What an option leaves behind when its files are gone."""
+    """Return the folders that an option leaves behind when its files are gone."""
     folders = [path for path in root.rglob("*") if path.is_dir() and ".git" not in path.relative_to(root).parts]
     return [path.relative_to(root).as_posix() for path in folders if not any(path.iterdir())]
 

@@ -1,4 +1,4 @@
-"""Where the owner and the template change the same place: markers that git knows of, and never a lost line."""
+"""Changes of the same place by the owner and the template: markers that git knows of, and never a lost line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What Copier does with some templates that look right: the reasons behind rules that tests/lint holds for this one."""
+"""Traps of Copier in templates that look right: the reasons behind rules that tests/lint holds for this one."""
 
 from collections.abc import Mapping
 from pathlib import Path

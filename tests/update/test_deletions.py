@@ -1,4 +1,4 @@
-"""What an owner deletes stays deleted, but the one file that the service cannot start without."""
+"""Deleted files of an owner: they stay deleted, except the one that the service cannot start without."""
 
 from pathlib import Path
 

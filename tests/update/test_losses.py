@@ -1,4 +1,4 @@
-"""What plain Copier loses (DESIGN 8), as expected failures: a Copier that fixes one turns its test red here.
+"""Losses of plain Copier (DESIGN 8), as expected failures: a Copier that fixes one turns its test red here.
 
 All is still in the last commit, and `git diff` shows it before the update is committed.
 """

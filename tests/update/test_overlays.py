@@ -1,4 +1,4 @@
-"""What an owner deploys with: an overlay is never the template's, whatever an update or a toggle brings."""
+"""Overlays, which an owner deploys with: never the template's, whatever an update or a toggle brings."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an owner wrote survives: a newer version, another database, an extension disabled and a version without tags."""
+"""Edits of an owner: they survive a newer version, another database and a disabled extension."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Update:
     after: Path
 
     def untouched(self, *names: str) -> bool:
-        """Whether files are there, and as the owner left them."""
+        """Return whether files exist, and are as the owner left them."""
         one, other = files(self.before), files(self.after)
         return all(one[name] == other[name] for name in names)
 

@@ -1,4 +1,4 @@
-"""Where updates come from and go to: a checkout without tags, a URL, Windows' line ends, a larger repository."""
+"""Sources and targets of updates: a checkout without tags, a URL, Windows' line ends, a larger repository."""
 
 import os
 import shutil

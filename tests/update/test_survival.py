@@ -113,7 +113,7 @@ EDITS = st.lists(
 
 
 def lines(root: Path) -> Counter[bytes]:
-    """How often each marked line is somewhere in the tree."""
+    """Return how often each marked line is in the tree."""
     found = (line.strip() for content, _ in files(root).values() for line in content.split(b"\n"))
     return Counter(line for line in found if b"owned" in line)
 

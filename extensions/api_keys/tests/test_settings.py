@@ -70,7 +70,7 @@ def test_wrong_keys_stop_the_start_by_name_and_are_not_shown(
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """What `make api-key` runs."""
+    """Run the command of `make api-key`, and return its exit status."""
     monkeypatch.setattr(sys, "argv", ["api_keys", *arguments])
     return main()
 

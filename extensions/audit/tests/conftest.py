@@ -1,4 +1,4 @@
-"""What the tests of the audit trail share: a slice in which things happen, and the file that tells of them."""
+"""Fixtures of the audit trail's tests: a slice that emits events, and the file that records them."""
 
 import json
 from collections.abc import Callable
@@ -51,5 +51,5 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def records(path: Path) -> Callable[[], list[dict[str, Any]]]:
-    """What the file tells."""
+    """A function that returns the records of the file."""
     return lambda: [json.loads(line) for line in path.read_bytes().splitlines()]

@@ -1,4 +1,4 @@
-"""What the tests of the tool share: the tool with a database of its own, rows in it, and a store."""
+"""Fixtures of the tool's tests: the tool with a database of its own, rows in it, and a store."""
 
 import asyncio
 import urllib.request
@@ -20,7 +20,7 @@ KEY = new_key().splitlines()[-1]
 
 @dataclass
 class Said:
-    """How a command ended."""
+    """The result of a command."""
 
     status: int
     out: str

@@ -27,7 +27,7 @@ def fail_to_rename(patch: pytest.MonkeyPatch, wrong: Callable[[Path], bool], cod
 
 
 def unpacked(path: Path) -> bool:
-    """Whether it is of a folder that is being restored."""
+    """Return whether a path is of a folder that is being restored."""
     return folders.RESTORING in str(path)
 
 

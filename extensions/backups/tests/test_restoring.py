@@ -24,7 +24,7 @@ async def hold():
 
 asyncio.run(hold())
 """
-"""What has the database open as the service has it."""
+"""A program that keeps the database open as the service does."""
 
 
 def test_what_was_backed_up_is_back_and_what_was_there_is_kept(ops: Ops, filled: str) -> None:
@@ -79,11 +79,11 @@ class Terminal:
         self.terminal = terminal
 
     def isatty(self) -> bool:
-        """Whether anybody is there."""
+        """Return whether a user is at the terminal."""
         return self.terminal
 
     def readline(self) -> str:
-        """What they say."""
+        """Return the user's answer."""
         return self.answer
 
 

@@ -1,4 +1,4 @@
-"""Which backups stay, and that the last good one always does."""
+"""Retention: the backups that are kept, among them always the last good one."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the tests of the keys share: a slice that counts what it does, in the database."""
+"""Fixtures of the keys' tests: a slice that counts its deeds in the database."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Which requests are the same: what changes their meaning counts, and how they are sent does not."""
+"""Fingerprints of requests: a change of meaning counts, and a change of encoding does not."""
 
 import hashlib
 import tracemalloc

@@ -179,6 +179,6 @@ async def test_a_request_without_a_key_costs_nothing(start: Start, deeds: Compon
 
 
 async def rows(database: Database) -> int:
-    """How many keys there are."""
+    """Return the number of stored keys."""
     async with database.read() as connection:
         return int((await connection.execute(text(f"SELECT count(*) FROM {KEYS.name}"))).scalar_one())  # noqa: S608

@@ -59,7 +59,7 @@ def told() -> Iterator[list[SecurityEvent]]:
 
 
 async def whoami(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
-    """What the service answers to this token."""
+    """Send a request with this token, and return the response."""
     return await client.get("/whoami", headers={"Authorization": f"Bearer {token}"})
 
 

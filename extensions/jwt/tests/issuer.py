@@ -31,7 +31,7 @@ class Issuer:
     def __init__(self) -> None:
         self.keys: dict[str, tuple[str, Private]] = {}
         self.answers: dict[str, bytes] = {}
-        """What it serves in place of the truth."""
+        """False content by path, served in place of the true one."""
         self.status = 200
         self.delay = 0.0
         self.asked: list[str] = []
@@ -41,7 +41,7 @@ class Issuer:
 
     @property
     def url(self) -> str:
-        """What its tokens have as `iss`."""
+        """Return its URL, which its tokens have as `iss`."""
         return f"http://127.0.0.1:{self.port}"
 
     def rotate(self, kid: str, algorithm: str = "RS256", *, revoke: str | None = None) -> None:
@@ -72,7 +72,7 @@ class Issuer:
         return listed
 
     def answer(self, path: str) -> bytes:
-        """What it serves at a path."""
+        """Return the content that it serves at a path."""
         if path in self.answers:
             return self.answers[path]
         if path == "/keys":

@@ -11,7 +11,7 @@ from tests.extensions.jwt.issuer import Issuer
 
 
 def lies(issuer: Issuer) -> dict[str, dict[str, bytes]]:
-    """What an issuer must not be believed, by path."""
+    """Return the false claims of an issuer: for each case, the content that it serves by path."""
     discovery = "/.well-known/openid-configuration"
     (key,) = issuer.jwks()
     secret = {"kty": "oct", "kid": "first", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", "alg": "HS256"}

@@ -1,4 +1,4 @@
-"""What the tests of log files share: the lines of a file with all that was set aside of it."""
+"""Fixtures of the log files' tests: the lines of a file and of its rotated ones."""
 
 import gzip
 import json

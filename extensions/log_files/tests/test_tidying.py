@@ -1,4 +1,4 @@
-"""What was set aside: compressed, kept for its days, and left alone where it is not ours."""
+"""Rotated files: compressed, kept for their days, and left alone where they are not ours."""
 
 import errno
 import gzip
@@ -32,7 +32,7 @@ def put(path: Path, content: bytes = b"line\n", *, days: float = 0) -> Path:
 
 
 def names(directory: Path) -> list[str]:
-    """What is there."""
+    """Return the names of the files in a directory."""
     return sorted(path.name for path in directory.iterdir())
 
 

@@ -29,7 +29,7 @@ class Other:
         return f"http://127.0.0.1:{self.port}"
 
     def methods(self) -> Counter[str]:
-        """How often it was asked, by method."""
+        """Return the number of requests by method."""
         return Counter(method for method, _, _ in self.asked)
 
     def enter(self, method: str, path: str, headers: dict[str, str]) -> int:

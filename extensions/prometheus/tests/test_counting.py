@@ -1,4 +1,4 @@
-"""What is counted, by which labels, and what is not."""
+"""Metrics of requests and events: the counts, their labels, and what is not counted."""
 
 import re
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Who may read the metrics, and where."""
+"""Access to the metrics: who may read them, and where."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""What other programs leave in files is served as well."""
+"""Files with the metrics of other programs, which are served as well."""
 
 from pathlib import Path
 

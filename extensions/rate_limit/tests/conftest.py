@@ -1,4 +1,4 @@
-"""What the tests of the limits share: a storage, and a slice with routes of every kind."""
+"""Fixtures of the limits' tests: a storage, and a slice with routes of every kind."""
 
 import os
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ FEW = {**ON, "per_minute": 3}
 
 
 async def statuses(client: httpx2.AsyncClient, path: str = THING, times: int = 5, **headers: str) -> list[int]:
-    """What so many requests, one after another, are answered with."""
+    """Send so many requests, one after another, and return the statuses."""
     return [(await client.get(path, headers=headers)).status_code for _ in range(times)]
 
 

@@ -1,4 +1,4 @@
-"""Whose credentials a request has: what is learned of them, what is forgotten, and what junk changes about it."""
+"""Owners of credentials: what is learned of them, what is forgotten, and the effect of junk in a header."""
 
 import httpx2
 import pytest

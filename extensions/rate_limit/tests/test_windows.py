@@ -12,7 +12,7 @@ BOTH = limit(60, 1000).windows
 
 
 def allowed(counters: list[int], limits: Windows, now: float, times: int) -> int:
-    """How many of so many requests at one moment pass."""
+    """Return how many of so many requests at one moment pass."""
     return sum(count(counters, limits, now).retry_after == 0 for _ in range(times))
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the cache share: a server, a client of it, and caches as processes have them."""
+"""Fixtures of the cache's tests: a server, a client of it, and caches as processes have them."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

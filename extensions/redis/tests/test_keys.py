@@ -43,7 +43,7 @@ class Rank(IntEnum):
 
 
 class Filter(BaseModel):
-    """What a list is narrowed to."""
+    """The filter of a list."""
 
     name: str | None = None
     hidden: str = Field("", repr=False)
@@ -51,7 +51,7 @@ class Filter(BaseModel):
 
 @dataclass
 class Place:
-    """Where something is."""
+    """A place with two coordinates."""
 
     x: object
     y: object = field(default=0, repr=False)
@@ -171,6 +171,6 @@ async def test_a_key_that_an_owner_wrote_is_forgotten_whatever_its_type_was(
 
 
 def test_distinct_arguments_are_distinct() -> None:
-    """What the first test says of keys is worth nothing where two of its arguments are the same."""
+    """The first test proves nothing about keys if two of its arguments are equal."""
     same = [(one, other) for one, other in combinations(DISTINCT, 2) if type(one) is type(other) and one == other]
     assert same == []

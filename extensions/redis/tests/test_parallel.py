@@ -116,6 +116,6 @@ async def test_a_loader_that_never_ends_does_not_keep_other_processes_waiting(
 
 
 async def commands(direct: RedisClient) -> int:
-    """How many commands the caches have sent so far."""
+    """Return the number of commands that the caches have sent so far."""
     statistics = await direct.command("INFO", "commandstats")
     return sum(statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("mget", "eval", "evalsha", "del"))

@@ -12,7 +12,7 @@ def port_of(url: str) -> int:
 
 
 def tell(url: str, command: bytes) -> bytes:
-    """What the server answers."""
+    """Send a command to the server, and return its response."""
     with socket.create_connection(("127.0.0.1", port_of(url)), timeout=5) as connection:
         connection.sendall(command)
         return connection.recv(1000)

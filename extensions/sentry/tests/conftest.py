@@ -17,7 +17,7 @@ from app.core.telemetry import describe, emit
 from tests.extensions.sentry.sink import Sink, sinking
 
 HIDDEN = "correct-horse-battery-staple"
-"""What is sent to the service and may not leave it."""
+"""A secret that is sent to the service and may not leave it."""
 
 
 class Baked(NamedTuple):
@@ -38,7 +38,7 @@ class Secrets(BaseModel):
 
 @pytest.fixture
 def sink() -> Iterator[Sink]:
-    """Where events go."""
+    """The server that receives events."""
     with sinking() as made:
         yield made
 

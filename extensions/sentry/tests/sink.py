@@ -77,7 +77,7 @@ class Server(ThreadingHTTPServer):
 
 
 def items(envelope: bytes) -> Iterator[tuple[str, Item]]:
-    """What an envelope holds, each with its kind (https://develop.sentry.dev/sdk/foundations/transport/envelopes/)."""
+    """Yield an envelope's items with their kinds (https://develop.sentry.dev/sdk/foundations/transport/envelopes/)."""
     _, _, rest = envelope.partition(b"\n")
     while rest.strip():
         head, _, rest = rest.partition(b"\n")
@@ -88,7 +88,7 @@ def items(envelope: bytes) -> Iterator[tuple[str, Item]]:
 
 
 def until(found: Any) -> Any:
-    """What `found` returns, as soon as it is something."""
+    """Wait until `found` returns something true, and return it."""
     deadline = time.monotonic() + BOUND
     while not (result := found()):
         assert time.monotonic() < deadline, "it has not happened"

@@ -30,7 +30,7 @@ def send_receipt() -> None:
 
 
 def fail(*, retried: bool) -> None:
-    """What a worker tells of a job that has met an error."""
+    """Emit the failure of a job, as a worker does."""
     request = context.RequestContext()
     request.identify(*(IDS[header].encode() for header in ("X-Correlation-ID", "traceparent")))
     request.principal = "ada"

@@ -1,4 +1,4 @@
-"""What is reported, with what, and what never is."""
+"""Reports: what is reported, with which data, and what never is."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ IDS = {"X-Correlation-ID": "asked-by-ada", "traceparent": f"00-{TRACE}-b7ad6b716
 
 
 async def sent(sink: Sink, kind: str = "event", count: int = 1) -> list[dict[str, Any]]:
-    """What has come, without keeping the service from serving."""
+    """Wait for reports without blocking the service, and return them."""
     return await asyncio.to_thread(sink.wait, kind, count)
 
 

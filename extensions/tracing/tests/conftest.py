@@ -15,13 +15,13 @@ from tests.conftest import Start
 from tests.extensions.tracing.sink import Sink, sinking
 
 HIDDEN = "correct-horse-battery-staple"
-"""What is sent to the service and may not leave it."""
+"""A secret that is sent to the service and may not leave it."""
 Trace = Callable[..., Awaitable[httpx2.AsyncClient]]
 
 
 @pytest.fixture
 def sink() -> Iterator[Sink]:
-    """Where spans go."""
+    """The server that receives spans."""
     with sinking() as made:
         yield made
 

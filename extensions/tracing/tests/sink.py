@@ -95,7 +95,7 @@ class Server(ThreadingHTTPServer):
 
 
 def spans(body: bytes) -> Iterator[Span]:
-    """What a request of the protocol holds (https://opentelemetry.io/docs/specs/otlp/)."""
+    """Yield the spans of a request of the protocol (https://opentelemetry.io/docs/specs/otlp/)."""
     for group in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = read(group.resource.attributes)
         for scope in group.scope_spans:

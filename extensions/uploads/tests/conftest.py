@@ -1,4 +1,4 @@
-"""What the tests of uploads share: a slice that takes files, its two storages, and what it tells."""
+"""Fixtures of the uploads' tests: a slice that takes files, its two storages, and its events."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Where files are stored."""
+    """The directory of the stored files."""
     return tmp_path / "uploads"
 
 

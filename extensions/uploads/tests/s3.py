@@ -24,7 +24,7 @@ class Server:
 
     @property
     def settings(self) -> dict[str, str]:
-        """How uploads find it."""
+        """Return the settings with which uploads find it."""
         key = {"access_key": "an-id-of-a-key", "secret_key": "not-ours"}
         return {"bucket": "files", "endpoint": self.url, "timeout": "20", **key}
 

@@ -47,7 +47,7 @@ GOOD = {
     "a.csv": b"a;b\n1;2\n",
     "a.json": json.dumps({"a": 1}).encode(),
 }
-"""What is taken."""
+"""Files that are accepted, by name."""
 BAD = {
     "script.png": b"<script>alert(1)</script>",
     "page.html": b"<html></html>",
@@ -67,7 +67,7 @@ BAD = {
     "none": PNG,
     "png": PNG,
 }
-"""What is not: of a type that is not taken, of another type than the name says, or of two at once."""
+"""Files that are refused: their type is not accepted, differs from the one of the name, or is two types at once."""
 
 
 def form(files: Sequence[tuple[str | bytes, bytes]]) -> bytes:

@@ -26,7 +26,7 @@ LETTERS = Component(name="letters", routers=[router])
 
 
 def check(stamps: int) -> None:
-    """What a slice may find out when the files are stored."""
+    """Check a rule of the slice once the files are stored."""
     if not stamps:
         raise BusinessRuleViolated("a letter needs a stamp")
 
@@ -46,7 +46,7 @@ async def send(request: Request, uploads: UploadsDep, stamps: int = 0) -> Batch:
 
 @pytest.fixture(params=["directory", "bucket"])
 def settings(request: pytest.FixtureRequest, directory: Path) -> dict[str, str]:
-    """Where files are stored."""
+    """The settings of each storage in turn."""
     bucket: dict[str, str] = request.getfixturevalue("s3").settings if request.param == "bucket" else {}
     return {"directory": str(directory), **bucket}
 

@@ -90,7 +90,7 @@ async def test_a_disk_that_is_full_or_broken_is_one_problem_and_one_line(
 
 
 def leave(directory: Path) -> None:
-    """What a process leaves that is killed while it writes, or just before."""
+    """Leave the files of a process that was killed while it wrote, or just before."""
     directory.mkdir()
     for name in ("left.part", "empty.part"):
         (directory / name).mkdir()

@@ -16,7 +16,7 @@ MEGABYTE = 1_048_576
 
 
 def stored(directory: Path) -> list[str]:
-    """What there is in the directory."""
+    """Return the names of what is in the directory."""
     return sorted(path.name for path in directory.iterdir() if path.name != ".lock")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of jobs share: a server of each kind for the queue, and a worker in the test's own process."""
+"""Fixtures of the jobs' tests: a server of each kind for the queue, and a worker in the test's own process."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ Work = Callable[..., contextlib.AbstractAsyncContextManager[Worker]]
 
 @pytest.fixture(autouse=True)
 def _undeclared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test declares ends with it."""
+    """A registry that forgets what the test declares."""
     monkeypatch.setattr(registry, "_declared", dict(registry.declared()))
 
 
@@ -54,7 +54,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subpr
 
 @pytest.fixture(params=KINDS)
 def queue_url(request: pytest.FixtureRequest) -> str:
-    """Where jobs wait: each kind of server in turn."""
+    """The URL of the queue, on each kind of server in turn."""
     if request.param == "redis":
         return str(request.getfixturevalue("redis")[0])
     return str(request.getfixturevalue("database_url"))
@@ -62,7 +62,7 @@ def queue_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def state(serve: Serve, queue_url: str) -> State:
-    """What is open in a service whose jobs wait there."""
+    """The state of a running service whose jobs wait in that queue."""
     opened: dict[str, Any] = {}
 
     @asynccontextmanager
@@ -77,7 +77,7 @@ async def state(serve: Serve, queue_url: str) -> State:
 
 @pytest.fixture
 def jobs(state: State) -> Jobs:
-    """What features enqueue with."""
+    """The object that features enqueue jobs with."""
     found: Jobs = state["jobs"]
     return found
 

@@ -62,7 +62,7 @@ def _forget() -> None:
 
 
 async def waiting(jobs: Jobs) -> int:
-    """How many jobs wait or run."""
+    """Return the number of jobs that wait or run."""
     assert jobs.queue
     return await jobs.queue.count("incomplete")
 
@@ -124,7 +124,7 @@ async def test_two_services_on_one_server_have_keys_of_their_own(jobs: Jobs, ser
 
 
 async def gone(jobs: Jobs) -> bool:
-    """Whether nothing waits or runs."""
+    """Return whether no job waits or runs."""
     return await waiting(jobs) == 0
 
 

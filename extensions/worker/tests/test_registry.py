@@ -1,4 +1,4 @@
-"""What `@job` makes of a function."""
+"""The decorator `@job`: the calls that it makes of a function, and their arguments."""
 
 import re
 from datetime import date

@@ -62,7 +62,7 @@ def worker(state: State) -> Worker:
 
 
 async def enqueued(jobs: Jobs) -> int:
-    """How many jobs wait or run."""
+    """Return the number of jobs that wait or run."""
     assert jobs.queue
     return await jobs.queue.count("incomplete")
 

@@ -1,4 +1,4 @@
-"""How the jobs do, for operators."""
+"""The status of jobs, for operators."""
 
 from app.core.component import State
 from app.extensions.worker import Jobs, job

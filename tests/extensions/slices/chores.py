@@ -22,7 +22,7 @@ def note(what: str) -> None:
 
 
 def begun(room: str) -> bool:
-    """Whether a caller has."""
+    """Return whether a caller has begun to clean a room."""
     return f"begin {room}" in NOTES.read_text().splitlines()
 
 
@@ -55,5 +55,5 @@ async def enqueue(room: str, database: DatabaseDep, jobs: JobsDep, seconds: floa
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="chores", routers=[router])

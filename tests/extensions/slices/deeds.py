@@ -44,5 +44,5 @@ async def lifespan(state: State) -> AsyncIterator[State]:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="deeds", routers=[router], lifespan=lifespan)

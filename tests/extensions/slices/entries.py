@@ -48,7 +48,7 @@ class Posting(Base):
 
 
 class Content(Schema):
-    """What a client writes: a value that no one else ever writes."""
+    """The content that a client writes: a value that no one else ever writes."""
 
     value: str
 
@@ -66,7 +66,7 @@ async def index(state: State, value: str) -> None:
 
 
 class Follow:
-    """What a write needs beside its session."""
+    """The jobs and the cache, which a write needs beside its session."""
 
     def __init__(self, jobs: JobsDep, cache: CacheDep) -> None:
         self.jobs: Jobs = jobs
@@ -151,7 +151,7 @@ async def delete(
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     if mutant := os.environ.get("MUTANT"):
         from app.features import liars
 

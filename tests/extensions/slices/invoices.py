@@ -13,7 +13,7 @@ router = versioned("invoices")
 
 @router.get("")
 async def read(billing: Billing) -> Any:
-    """What the other service answers."""
+    """Return the response of the other service."""
     return (await billing.get("/invoices")).json()
 
 
@@ -31,5 +31,5 @@ def fetch(address: str) -> str:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="invoices", routers=[router])

@@ -17,5 +17,5 @@ async def book(entry: int, database: DatabaseDep, size: int = 0) -> None:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="ledger", routers=[router])

@@ -51,5 +51,5 @@ async def lifespan(state: State) -> AsyncIterator[State]:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="outcomes", routers=[router], lifespan=lifespan)

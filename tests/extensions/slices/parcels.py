@@ -34,7 +34,7 @@ async def send(parcel: Parcel, database: DatabaseDep) -> Parcel:
 
 @router.get("/total")
 async def total(database: DatabaseDep, unit: str = "kg") -> float:
-    """What all of them weigh."""
+    """Return the total weight of the parcels."""
     async with database.read() as connection:
         weight = (await connection.execute(text("SELECT sum(weight) FROM parcels"))).scalar_one()
     return Quantity(weight, "kg").to(unit)
@@ -49,5 +49,5 @@ async def lifespan(state: State) -> AsyncIterator[State]:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="parcels", routers=[router], lifespan=lifespan)

@@ -48,5 +48,5 @@ async def report(locks: LocksDep) -> None:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="prices", routers=[router])

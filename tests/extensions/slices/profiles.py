@@ -9,7 +9,7 @@ router = versioned("profiles")
 
 @router.get("")
 async def read(user: CurrentUser) -> str:
-    """Who asks."""
+    """Return the subject of the caller."""
     return user.subject
 
 
@@ -19,5 +19,5 @@ async def write() -> None:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="profiles", routers=[router])

@@ -9,7 +9,7 @@ router = versioned("vaults")
 
 @router.get("")
 async def read(key: ApiKey) -> str:
-    """Whose key it is."""
+    """Return the client that the key belongs to."""
     return key.client
 
 
@@ -19,5 +19,5 @@ async def write() -> None:
 
 
 def component() -> Component:
-    """What this slice adds."""
+    """Return the component of this slice."""
     return Component(name="vaults", routers=[router])

@@ -164,7 +164,7 @@ async def outgoing() -> dict[str, str]:
 
 @router.get("/caller")
 async def caller(request: Request) -> str:
-    """Who calls."""
+    """Return the address of the caller."""
     return request.client.host if request.client else ""
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the core look at: log lines as data, and the statements that reach the database."""
+"""Fixtures of the core's tests: log lines as data, and the statements that reach the database."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator

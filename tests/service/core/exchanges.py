@@ -9,7 +9,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Answer:
-    """What the service sent."""
+    """A response of the service."""
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages

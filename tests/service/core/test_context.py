@@ -19,14 +19,14 @@ router = APIRouter(prefix="/ids")
 
 @router.get("/outgoing")
 async def outgoing() -> dict[str, str]:
-    """What a call to another service would carry."""
+    """Return the headers that a call to another service would carry."""
     logging.getLogger("library").info("calling")
     return context.outgoing_headers()
 
 
 @router.get("/recorded")
 async def recorded() -> dict[str, str | None]:
-    """What a call would carry, where something records the request as a span."""
+    """Return the headers that a call would carry where something records the request as a span."""
     request = context.current()
     assert request is not None
     request.span_id, request.trace_flags = "c7ad6b7169203331", "01"

@@ -1,4 +1,4 @@
-"""What the database refuses, as the caller is told: the status and the field, alike on every database."""
+"""Refusals of the database, as the caller is told: the status and the field, alike on every database."""
 
 from typing import Any
 

@@ -46,13 +46,13 @@ class Note(Schema):
 
 @router.post("/offers")
 async def take_offer(offer: Offer) -> Offer:
-    """What arrived."""
+    """Return the offer that arrived."""
     return offer
 
 
 @router.post("/weights")
 async def take_weight(offer: Offer) -> list[str]:
-    """What a float has become."""
+    """Return the type and the text of what a float has become."""
     return [type(offer.weight).__name__, str(offer.weight)]
 
 
@@ -70,7 +70,7 @@ async def take_one(price: Annotated[Decimal, Body(embed=True)]) -> Decimal:
 
 @router.post("/notes")
 async def take_note(note: Note) -> str:
-    """What a library that takes nothing but floats makes of it."""
+    """Return the JSON of a library that takes nothing but floats."""
     return orjson.dumps(note.model_dump()).decode()
 
 

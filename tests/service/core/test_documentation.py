@@ -1,4 +1,4 @@
-"""What is written about the service is true of it."""
+"""The documentation of the service: it lists every setting, with its default and its meaning."""
 
 import re
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What follows a transaction: once it is committed, and never for what was rolled back."""
+"""Follow-ups of a transaction: run once it is committed, and never for what was rolled back."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress

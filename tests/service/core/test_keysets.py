@@ -20,7 +20,7 @@ SIZES = [1, 7, 60]
 
 
 class Shop(Base):
-    """Where a parcel may be."""
+    """A shop that a parcel may be in."""
 
     __tablename__ = "test_shops"
 

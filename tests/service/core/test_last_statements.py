@@ -27,7 +27,7 @@ async def write(database: DatabaseDep) -> None:
 
 @router.get("/things")
 async def read_all(database: DatabaseDep) -> dict[str, int]:
-    """What there is."""
+    """Return the amount of each thing."""
     async with database.read() as connection:
         rows = await connection.execute(select(Thing.name, Thing.amount))
     return {row.name: row.amount for row in rows}

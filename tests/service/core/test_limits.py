@@ -1,4 +1,4 @@
-"""What a request may take: bytes, and time."""
+"""Limits of a request: its bytes, and its time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

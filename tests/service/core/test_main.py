@@ -23,7 +23,7 @@ from tests.conftest import Start
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> list[uvicorn.Config]:
-    """What the server would have been started with. Folders with a default are below the test's own."""
+    """The configurations that the server would have been started with. Default folders are below the test's own."""
     calls: list[uvicorn.Config] = []
     for known in SETTINGS:
         for name, field in known.model_fields.items():

@@ -1,4 +1,4 @@
-"""What may never reach a log."""
+"""Redaction of secrets, which may never reach a log."""
 
 import time
 from dataclasses import dataclass

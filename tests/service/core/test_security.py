@@ -1,4 +1,4 @@
-"""What protects callers: headers, CORS, trusted hosts."""
+"""Protection of callers: headers, CORS, trusted hosts."""
 
 import httpx2
 import pytest

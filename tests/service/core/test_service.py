@@ -1,4 +1,4 @@
-"""How the application takes the routers of its components over."""
+"""The application: how it takes over the routers of its components."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def tides() -> str:
-    """What a test may replace."""
+    """Return the tide: a dependency that a test may replace."""
     return "high"
 
 

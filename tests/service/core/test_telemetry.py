@@ -122,7 +122,7 @@ async def test_nobody_listens_for_a_level_that_is_off(start: Start) -> None:
 
 
 def logged(event: type[tuple[Any, ...]]) -> bool:
-    """Whether the log listens. Others may: an extension that was enabled, a slice of yours."""
+    """Return whether the log listens. Others may: an extension that was enabled, a slice of yours."""
     return any(
         listener.__module__ == "app.core.observability.access_log" for listener in telemetry._listeners.get(event, ())
     )

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/things")
 
 @router.get("/count")
 async def count(database: DatabaseDep) -> int:
-    """How many things there are."""
+    """Return the number of things."""
     async with database.read() as connection:
         return await connection.scalar(select(func.count()).select_from(Thing)) or 0
 

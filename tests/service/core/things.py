@@ -15,7 +15,7 @@ from app.core.models import Base, Timestamp
 
 
 class Shelf(Base):
-    """Where things lie."""
+    """A shelf, which has things."""
 
     __tablename__ = "test_shelves"
 

@@ -1,4 +1,4 @@
-"""Where databases are that a test knows by name."""
+"""The URLs of databases that a test knows by name."""
 
 from sqlalchemy import make_url
 

@@ -1,4 +1,4 @@
-"""What only a server can meet: programs that are missing or old, a server that is gone, rights that are not there."""
+"""Failures of a server alone: programs that are missing or old, a stopped server, missing permissions."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What only a file can meet: nonsense in its place, logs of the write-ahead kind, a file in memory."""
+"""Cases of a file alone: invalid content in its place, write-ahead logs, a database in memory."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""How tests read answers, whatever they look like."""
+"""The content of responses in tests, whatever the response format."""
 
 from typing import Any
 

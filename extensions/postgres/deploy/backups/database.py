@@ -1,4 +1,4 @@
-"""What PostgreSQL needs: a dump of one snapshot, a restored database beside the service's, and the swap of the two."""
+"""Backups of PostgreSQL: a dump of one snapshot, a restored database beside the service's, and the swap of the two."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class Snapshot:
 
 
 def check_tools(settings: DatabaseSettings, server: str | None = None) -> None:
-    """Whether the client programs are there, and as new as the server; `server` is the one that a backup is from.
+    """Check that the client programs are there, and as new as the server; `server` is the one that a backup is from.
 
     Raises:
         ToolMissing: they are not.

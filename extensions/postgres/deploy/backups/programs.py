@@ -69,7 +69,7 @@ def program(
 
 
 def check_version(name: str, server: str) -> None:
-    """Whether a program is there, and as new as a server.
+    """Check that a program is installed, and as new as a server.
 
     Raises:
         ToolMissing: it is not.

@@ -101,7 +101,7 @@ class Server:
         return found
 
     def users(self, database: str) -> list[str]:
-        """Who is connected to a database."""
+        """Return the applications or users that are connected to a database."""
         return self.column(
             "SELECT DISTINCT coalesce(nullif(application_name, ''), usename) FROM pg_stat_activity "
             "WHERE datname = $1 AND backend_type = 'client backend' AND pid <> pg_backend_pid()",

@@ -1,4 +1,4 @@
-"""What SQLite needs: the online backup, a restored file beside the database, and the swap of the two."""
+"""Backups of SQLite: the online backup, a restored file beside the database, and the swap of the two."""
 
 import fcntl
 import os

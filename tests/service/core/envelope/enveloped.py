@@ -21,7 +21,7 @@ class Thing(Schema):
 
 
 class Row:
-    """What a database might give."""
+    """A row as a database might give it."""
 
     name = "nut"
 

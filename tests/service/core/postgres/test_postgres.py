@@ -1,4 +1,4 @@
-"""What PostgreSQL alone does: its time limits, and connections that die."""
+"""PostgreSQL alone: its time limits, and connections that die."""
 
 import time
 from collections.abc import Callable

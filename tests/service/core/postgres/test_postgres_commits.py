@@ -1,4 +1,4 @@
-"""What a COMMIT of PostgreSQL may mean: stored, not stored without an error, or unknown."""
+"""Outcomes of a COMMIT of PostgreSQL: stored, not stored without an error, or unknown."""
 
 import asyncio
 from contextlib import suppress
@@ -34,7 +34,7 @@ async def database(serve: Serve) -> Database:
 
 
 async def counted(database: Database) -> int:
-    """How many things are stored."""
+    """Return the number of stored things."""
     async with database.read() as connection:
         return await connection.scalar(select(func.count()).select_from(Thing)) or 0
 

@@ -1,4 +1,4 @@
-"""What SQLite is given is what it gives back, or it is refused."""
+"""Exact types: SQLite gives back the value that it is given, or the value is refused."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What SQLite alone does: its pragmas, its one writer, its foreign keys."""
+"""SQLite alone: its pragmas, its one writer, its foreign keys."""
 
 from collections.abc import Callable
 

@@ -199,7 +199,7 @@ class Unpacked:
 
 
 def place_of(recorded: str, paths: tuple[str, ...]) -> Path:
-    """Where a folder goes that was backed up: to the one of `paths` that has its last name.
+    """Return the destination of a folder that was backed up: the one of `paths` that has its last name.
 
     Raises:
         DiskFailed: there is none.

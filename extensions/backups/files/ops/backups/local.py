@@ -16,7 +16,7 @@ UNFINISHED = ".part"
 
 
 class Place(Protocol):
-    """Where backups are kept."""
+    """A place that keeps backups."""
 
     name: str
 
@@ -102,7 +102,7 @@ class Directory:
         return read(text, backup_id)
 
     def folder(self, backup_id: str) -> Path:
-        """Where its files are.
+        """Return the folder of a backup's files.
 
         Raises:
             BackupUnknown: there is none of this id.

@@ -1,4 +1,4 @@
-"""How a member is stored: compressed by gzip, then encrypted by age. Both are formats that other programs read."""
+"""The format of a stored member: compressed by gzip, then encrypted by age. Other programs read both formats."""
 
 import hashlib
 import hmac

@@ -27,7 +27,7 @@ KEY = "The id of the bucket's key; unset: `AWS_` variables or the machine's role
 
 
 class BackupsSettings(Group):
-    """Where backups are kept, how they are locked, how many stay."""
+    """The settings of backups: where they are kept, how they are encrypted and how many are kept."""
 
     group: ClassVar[str] = "backups"
     directory: ProjectPath = Field(Path("var/backups"), description="The folder of the backups.")

@@ -6,7 +6,7 @@ from http.client import HTTPConnection, HTTPException
 
 
 def reason() -> str | None:
-    """Why it is not ready. The image has no curl, and the standard library is enough."""
+    """Return why it is not ready, or None. The image has no curl, and the standard library is enough."""
     port = int(os.environ.get("SERVER__PORT", "8000"))
     try:
         connection = HTTPConnection("127.0.0.1", port, timeout=4)

@@ -25,7 +25,7 @@ _declared: dict[str, "Job[Any]"] = {}
 
 
 class WorkerSettings(Group):
-    """Where jobs wait, and how a worker runs them."""
+    """The settings of the queue and of its workers."""
 
     group: ClassVar[str] = "worker"
     url: Annotated[str | None, address(SCHEMES, EXAMPLE)] = Field(
