@@ -1,6 +1,6 @@
 """The contract: everything that the service is made of is a `Component`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,3 +61,9 @@ def opened_in_order(components: Sequence[Component]) -> Callable[[Starlette], Ab
             yield state
 
     return lifespan
+
+
+def in_serving_order(components: Sequence[Component]) -> Iterator[APIRouter]:
+    """Yield every router, the last component's first: routes are matched in order, and those of features are hot."""
+    for component in reversed(components):
+        yield from component.routers

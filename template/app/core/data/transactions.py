@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from anyio import CancelScope
@@ -123,13 +124,11 @@ def once_committed(session: AsyncSession, follow: Call, *, if_unknown: Call | No
 def emit_once_committed(session: AsyncSession, happened: telemetry.BusinessEvent) -> None:
     """Emit an event once a transaction is committed. If the outcome is unknown, the event says `outcome="unknown"`."""
 
-    async def tell() -> None:
-        telemetry.emit(happened)
+    async def tell(event: telemetry.BusinessEvent) -> None:
+        telemetry.emit(event)
 
-    async def tell_unknown() -> None:
-        telemetry.emit(happened._replace(outcome="unknown"))
-
-    once_committed(session, tell, if_unknown=tell_unknown)
+    unknown = happened._replace(outcome="unknown")
+    once_committed(session, partial(tell, happened), if_unknown=partial(tell, unknown))
 
 
 async def follow(session: AsyncSession) -> None:

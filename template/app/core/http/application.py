@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from app.core.component import Component, opened_in_order
+from app.core.component import Component, in_serving_order, opened_in_order
 from app.core.errors import PROBLEM
 from app.core.http import problems
 from app.core.http.compression import Compression
@@ -50,14 +50,19 @@ class Service(FastAPI):
         )
         self.dependency_overrides = OVERRIDES.dependency_overrides
         problems.install(self)
-        # The last component's first: routes are matched in order, and those of features are hot.
-        for router in (router for component in reversed(components) for router in component.routers):
+        for router in in_serving_order(components):
             if isinstance(router, Router):
                 self.router.routes.extend(router.routes)  # include_router() matches each route twice: 8 µs a request
             else:
                 self.include_router(router)
         if with_docs:
-            self._add_docs()
+            page = get_swagger_ui_html(openapi_url=OPENAPI, title=self.title)
+            page.headers["content-security-policy"] = policy_for_page(bytes(page.body).decode())
+
+            async def docs() -> HTMLResponse:
+                return page
+
+            self.add_api_route(DOCS, docs, include_in_schema=False, response_class=HTMLResponse)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the stack of FastAPI inside the request middleware."""
@@ -82,12 +87,3 @@ class Service(FastAPI):
                     answers["422"] = {"description": "The request has values that are not acceptable."} | content
                 answers["default"] = {"description": "Any other error."} | content
         return schema
-
-    def _add_docs(self) -> None:
-        page = get_swagger_ui_html(openapi_url=OPENAPI, title=self.title)
-        page.headers["content-security-policy"] = policy_for_page(bytes(page.body).decode())
-
-        async def docs() -> HTMLResponse:
-            return page
-
-        self.add_api_route(DOCS, docs, include_in_schema=False, response_class=HTMLResponse)

@@ -96,11 +96,7 @@ class RedisClient:
         while True:
             await asyncio.sleep(PAUSE * random.uniform(0.75, 1.25))  # noqa: S311  # so that not all ask at once
             try:
-                # Idle connections died with the server: each would find that out for itself.
-                await self._client.connection_pool.disconnect(inuse_connections=False)
-                await self.command("PING")
-                for call in self.on_return:
-                    await call()
+                await self._look()
             except BackendUnavailable as error:
                 self._warn(error.__cause__)
             except self._failures as error:
@@ -109,3 +105,10 @@ class RedisClient:
                 self._probing = None
                 logger.info("%s answers again", self._server)
                 return
+
+    async def _look(self) -> None:
+        # Idle connections died with the server: each would find that out for itself.
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+        await self.command("PING")
+        for call in self.on_return:
+            await call()

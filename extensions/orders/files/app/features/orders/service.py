@@ -31,8 +31,6 @@ NEWEST_FIRST = Keyset(Order.created_at, Order.id, descending=True)
 
 
 class OrderNotFound(NotFound):
-    """There is no such order."""
-
     code = "order_not_found"
     message = "there is no such order"
 
@@ -45,8 +43,6 @@ class ReplacedOrderUnknown(ValidationFailed):
 
 
 class OrderClosed(BusinessRuleViolated):
-    """The order was shipped or cancelled, and changes no more."""
-
     code = "order_closed"
     message = "the order has been shipped or cancelled, and changes no more"
 

@@ -35,15 +35,13 @@ def traced_libraries(provider: TracerProvider, engine: Engine) -> Iterator[None]
     """Trace statements, and calls of installed clients, until the block ends."""
     # The attribute names since 2023. It is read once in a process, by the first instrumentation.
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
-    database = SQLAlchemyInstrumentor()
-    instrumentors: list[Any] = [database]
+    instrumentors: list[Any] = [SQLAlchemyInstrumentor()]
     for library, (module, name) in CLIENTS.items():
         if find_spec(library):
             instrumentors.append(getattr(import_module(module), name)())
     for instrumentor in instrumentors:
         # They refuse versions that are newer than those they were tested with.
-        which = {"engine": engine} if instrumentor is database else {}
-        instrumentor.instrument(tracer_provider=provider, skip_dep_check=True, **which)
+        instrumentor.instrument(tracer_provider=provider, engine=engine, skip_dep_check=True)
     try:
         yield
     finally:

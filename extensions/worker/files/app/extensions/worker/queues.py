@@ -47,23 +47,15 @@ class Queue(saq.Queue):
 
     failures: ClassVar[tuple[type[Exception], ...]]
     """The errors that it raises if its server cannot be reached."""
-    heartbeat: int
-    keep_failed: int
-    unknown: list[str]
-    """The names of jobs that this process has met and does not know."""
-    _may_warn: defaultdict[str, Throttle]
-    _silent: dict[str, tuple[int, float]]
-    """The jobs that were held at the last look: the time of their last sign, and the start of the silence."""
-
-    @classmethod
-    @abstractmethod
-    def at(cls, url: str, name: str) -> Self:
-        """Return a queue on the server of this URL."""
 
     def configured(self, settings: WorkerSettings) -> Self:
         """Apply the settings, and keep SAQ quiet."""
         self.heartbeat, self.keep_failed = settings.heartbeat, settings.keep_failed
-        self.unknown, self._may_warn, self._silent = [], defaultdict(Throttle), {}
+        self.unknown: list[str] = []
+        """The names of jobs that this process has met and does not know."""
+        self._may_warn = defaultdict[str, Throttle](Throttle)
+        self._silent: dict[str, tuple[int, float]] = {}
+        """The jobs that were held at the last look: the time of their last sign, and the start of the silence."""
         for noisy in ("saq", "psycopg.pool"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
             logging.getLogger(noisy).filters = [OnceAMinute()]
