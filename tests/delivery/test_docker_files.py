@@ -174,6 +174,19 @@ def seconds(written: str) -> float:
     return float(written[:-1])
 
 
+def test_the_proxy_has_the_variables_that_it_reads_and_no_secret_of_the_service(root: Path) -> None:
+    services = loaded(root, PRODUCTION)["services"]
+    assert {name for name, service in services.items() if "env_file" in service} <= {
+        name for name, service in services.items() if "build" in service
+    }
+    read = set(re.findall(r"{\$(\w+)", (root / "ops/docker/Caddyfile").read_text()))
+    assert set(services["proxy"]["environment"]) == read
+    assert "secrets" not in services["proxy"]
+    for name, value in services["proxy"]["environment"].items():
+        default = re.search(rf"{{\${name}:(\d+)}}", (root / "ops/docker/Caddyfile").read_text())
+        assert value == (f"${{{name}:-{default[1]}}}" if default else "${DOMAIN:?put DOMAIN=api.example.com into .env}")
+
+
 def test_no_password_stands_in_a_file_that_is_tracked(root: Path) -> None:
     text = (root / PRODUCTION).read_text()
     assert not re.search(r"(?i)(password|secret|key|token): *[\"']?(?!/run/secrets/|\{file)[\w-]+$", text, re.MULTILINE)

@@ -151,7 +151,9 @@ class _Root(BaseSettings):
             # LOG=1 belongs to another program: a name without __ is never read.
             if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
                 source.env_vars = {name: value for name, value in source.env_vars.items() if "__" in name}
-        return init_settings, env_settings, dotenv_settings, NestedSecretsSettingsSource(file_secret_settings)
+        secrets = NestedSecretsSettingsSource(file_secret_settings)
+        secrets.env_vars = {name: value for name, value in secrets.env_vars.items() if value}  # an empty file is unset
+        return init_settings, env_settings, dotenv_settings, secrets
 
 
 def load(
