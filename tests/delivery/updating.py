@@ -110,7 +110,7 @@ class Repository:
 
     def update(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the tool, as in development."""
-        return self._run(self.root, sys.executable, "-m", "dev.template_update", *arguments, **variables)
+        return self._run(self.root, [sys.executable, "-m", "dev.template_update", *arguments], variables)
 
     def propose(self, *, gh: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run both jobs as the pipeline does: the second has the token, and a checkout of its own."""
@@ -127,9 +127,11 @@ class Repository:
         """Run the step that proposes, with every token. `gh` is the exit status of the program of that name."""
         url = f"file://{self.remote}".removesuffix(".git")
         tokens = {"GH_TOKEN": TOKEN, "TEMPLATE_UPDATE_TOKEN": TOKEN, "CI_DEFAULT_BRANCH": "main", "CI_PROJECT_URL": url}
-        return self._run(place, "ops/propose-update.sh", str(bundle), gh=gh, **tokens)
+        return self._run(place, ["ops/propose-update.sh", str(bundle)], tokens, gh=gh)
 
-    def _run(self, folder: Path, *command: str, gh: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, folder: Path, command: list[str], variables: dict[str, str], *, gh: int = 0
+    ) -> subprocess.CompletedProcess[str]:
         programs = self.place / "programs"
         programs.mkdir(exist_ok=True)
         (programs / "gh").write_text(GH.format(log=self.place / "gh.log", status=gh))
