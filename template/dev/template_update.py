@@ -28,12 +28,12 @@ PINNED = {
 """Settings of git with which Copier keeps your edits, adds its new files, and takes no address for a command."""
 MARKERS = "^(<{7}|>{7})( |$)"
 PASSED_ON = re.compile(
-    r"(?!.*(TOKEN|PASSWORD|SECRET|CREDENTIAL|PUBLISH))"
-    r"(PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|TERM|XDG_\w+|PYENV\w*|PYTHON\w*|VIRTUAL_ENV|SYSTEMROOT|UV|UV_\w+"
-    r"|SSL_CERT_\w+|\w+_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY|GIT_(CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|TERMINAL_PROMPT))",
-    re.IGNORECASE,
+    r"(?![^=]*(TOKEN|PASSWORD|SECRET|CREDENTIAL|PUBLISH))(?!.*://[^/]*@)"
+    r"(PATH|HOME|USER|LOGNAME|EMAIL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|TERM|XDG_\w+|PYENV\w*|PYTHON\w*|VIRTUAL_ENV|SYSTEMROOT|UV"
+    r"|UV_\w+|SSL_CERT_\w+|\w+_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY|GIT_(AUTHOR_\w+|COMMITTER_\w+|CONFIG_\w*(GLOBAL|SYSTEM)))=.*",
+    re.IGNORECASE | re.DOTALL,
 )
-"""The variables that Copier and uv get: `uv lock` runs code of the new release, which no token of yours may reach."""
+"""The variables of what runs beside files of the new release: its code, as `uv lock` runs it, may reach no token."""
 
 
 class Stopped(Exception):
@@ -54,10 +54,10 @@ def pinned(given: str, settings: dict[str, str]) -> dict[str, str]:
 
 
 def run(folder: Path, *command: str, mirror: tuple[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command and keep what it says. Only git gets all variables; it reads `mirror` in place of an address."""
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    if command[0] != "git":
-        environment = {name: value for name, value in environment.items() if PASSED_ON.fullmatch(name)}
+    """Run a command and keep what it says. Git gets all variables to fetch, and takes `mirror` for an address."""
+    fetches, given = command[1] in {"ls-remote", "clone"}, os.environ.items()
+    environment = {name: value for name, value in given if fetches or PASSED_ON.fullmatch(f"{name}={value}")}
+    environment["GIT_TERMINAL_PROMPT"] = "0"
     settings = PINNED | ({f"url.{mirror[1]}.insteadOf": mirror[0]} if mirror else {})
     environment |= pinned(environment.get("GIT_CONFIG_COUNT", ""), settings)
     environment.pop("UV_LOCKED", None)  # here the lock file is to change

@@ -1,6 +1,7 @@
 """A release of the template is not trusted before its review: its code sees no token, and its values run nothing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,13 +69,13 @@ def test_code_of_a_release_runs_without_any_token_and_never_in_the_step_that_has
     seen, bundle = service.place / "seen", service.place / "update.bundle"
     spying(source, seen)
     header = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.extraHeader", "GIT_CONFIG_VALUE_0": f"Auth: {TOKEN}"}
-    tokens = dict.fromkeys(NAMES, TOKEN) | header
+    tokens = dict.fromkeys(NAMES, TOKEN) | header | {"UV_INDEX": f"https://user:{TOKEN}@index.example/simple"}
     done = service.update("--bundle", str(bundle), UV=uv(), UV_OFFLINE="1", **tokens)
     assert done.returncode == 0, done.stderr
     assert seen.exists(), done.stdout
     given = json.loads(seen.read_text())
     assert [name for name, value in given.items() if TOKEN in value or name in NAMES] == []
-    assert {"PATH", "HOME"} <= given.keys()
+    assert {"PATH", "HOME", "UV_OFFLINE"} <= given.keys()
     seen.unlink()
     place = service.place / "proposing"
     git(service.place, "clone", "--quiet", "--depth=1", "--branch=main", f"file://{service.remote}", str(place))
@@ -83,6 +84,18 @@ def test_code_of_a_release_runs_without_any_token_and_never_in_the_step_that_has
     assert not seen.exists()
     assert git(place, "status", "--porcelain", "--branch").startswith("## main")
     assert not (place / "backend.py").exists()
+
+
+def test_git_has_a_token_only_where_it_fetches(tmp_path: Path, source: Path, rendered: Render) -> None:
+    # A release may bring a .git of its own, whose configuration names programs: git runs them beside rendered files.
+    service, log = Repository(tmp_path, source, rendered(ci="github")), tmp_path / "with-token"
+    improve(source)
+    wrapper = tmp_path / "programs" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\n! env | grep -q {TOKEN} || echo "$1" >>{log}\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    assert service.update(GH_TOKEN=TOKEN).returncode == 0
+    assert set(log.read_text().split()) == {"ls-remote", "clone"}
 
 
 @pytest.mark.parametrize(("branch", "commits"), [("main", 1), ("template-update/v1.0;id", 1), (BRANCH, 2)])
