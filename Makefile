@@ -42,4 +42,4 @@ render: $(UV) ## Render the working tree: make render DEST=/tmp/service [DATA="d
 
 .venv/bin/uv:
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet 'uv>=0.13,<0.14'
+	.venv/bin/python -m pip install --quiet 'uv==0.13.0'

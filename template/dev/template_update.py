@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 ANSWERS = ".copier-answers.yml"
 SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/", "git+": ""}
 """Copier's short forms of addresses, which git does not know."""
-NEEDS_A_LOOK, CANNOT_START, TEMPLATE_FAILED, NOT_PROPOSED = 1, 2, 3, 4
+NEEDS_A_LOOK, CANNOT_START, TEMPLATE_FAILED = 1, 2, 3
 PINNED = {
     "apply.whitespace": "nowarn",
     "status.showUntrackedFiles": "normal",
@@ -23,9 +23,17 @@ PINNED = {
     "core.fileMode": "true",
     "core.ignoreStat": "false",
     "core.bigFileThreshold": "512m",
+    "protocol.ext.allow": "never",
 }
-"""Settings of git with which Copier keeps your edits and adds its new files. With other values it drops them."""
+"""Settings of git with which Copier keeps your edits, adds its new files, and takes no address for a command."""
 MARKERS = "^(<{7}|>{7})( |$)"
+PASSED_ON = re.compile(
+    r"(?![^=]*(TOKEN|PASSWORD|SECRET|CREDENTIAL|PUBLISH))(?!.*://[^/]*@)"
+    r"(PATH|HOME|USER|LOGNAME|EMAIL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|TERM|XDG_\w+|PYENV\w*|PYTHON\w*|VIRTUAL_ENV|SYSTEMROOT|UV"
+    r"|UV_\w+|SSL_CERT_\w+|\w+_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY|GIT_(AUTHOR_\w+|COMMITTER_\w+|CONFIG_\w*(GLOBAL|SYSTEM)))=.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The variables of what runs beside files of the new release: its code, as `uv lock` runs it, may reach no token."""
 
 
 class Stopped(Exception):
@@ -36,19 +44,22 @@ class Stopped(Exception):
         self.status = status
 
 
-def pinned() -> dict[str, str]:
-    """The variables that pin git's settings for Copier too, after those that are set in this way already."""
-    given = os.environ.get("GIT_CONFIG_COUNT", "")
+def pinned(given: str, settings: dict[str, str]) -> dict[str, str]:
+    """Return the variables that pin git's settings for Copier too, after as many as are given already."""
     first = int(given) if given.isdigit() else 0
-    variables = {"GIT_CONFIG_COUNT": str(first + len(PINNED)), "GIT_TEMPLATE_DIR": ""}  # its info/ hides files as well
-    for number, (name, value) in enumerate(PINNED.items(), first):
+    variables = {"GIT_CONFIG_COUNT": str(first + len(settings)), "GIT_TEMPLATE_DIR": ""}  # its info/ hides files too
+    for number, (name, value) in enumerate(settings.items(), first):
         variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return variables
 
 
-def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command and keep what it says."""
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **pinned(), **variables}
+def run(folder: Path, *command: str, mirror: tuple[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it says. Git gets all variables to fetch, and takes `mirror` for an address."""
+    fetches, given = command[1] in {"ls-remote", "clone"}, os.environ.items()
+    environment = {name: value for name, value in given if fetches or PASSED_ON.fullmatch(f"{name}={value}")}
+    environment["GIT_TERMINAL_PROMPT"] = "0"
+    settings = PINNED | ({f"url.{mirror[1]}.insteadOf": mirror[0]} if mirror else {})
+    environment |= pinned(environment.get("GIT_CONFIG_COUNT", ""), settings)
     environment.pop("UV_LOCKED", None)  # here the lock file is to change
     environment.pop("GIT_CONFIG_PARAMETERS", None)  # of `git -c`, which goes before what is pinned
     try:
@@ -78,7 +89,10 @@ def recorded(folder: Path, name: str) -> str:
     found = re.search(rf"^{name}: (.+)$", path.read_text(encoding="utf-8") if path.exists() else "", re.MULTILINE)
     if not found:
         raise Stopped(CANNOT_START, f"{ANSWERS} names no {name}: an update is impossible")
-    return found[1].strip("'\"")
+    value = found[1].strip("'\"")
+    if re.match(r"(git\+|g[hl]:)?\s*-", value) or not value.isprintable():
+        raise Stopped(CANNOT_START, f"{ANSWERS}: {name} is {value!r}, which git would take for an option")
+    return value
 
 
 def address(folder: Path) -> str:
@@ -97,7 +111,7 @@ def version(text: str) -> tuple[int, ...]:
 
 def newest(folder: Path) -> str:
     """The tag of the template's newest release."""
-    listed = run(folder, "git", "ls-remote", "--tags", "--refs", address(folder))
+    listed = run(folder, "git", "ls-remote", "--tags", "--refs", "--", address(folder))
     if listed.returncode:
         raise Stopped(TEMPLATE_FAILED, f"the template at {address(folder)} cannot be reached: {said(listed)}")
     tags = re.findall(r"refs/tags/(v?\d+(?:\.\d+)+)$", listed.stdout, re.MULTILINE)
@@ -106,12 +120,13 @@ def newest(folder: Path) -> str:
     return str(max(tags, key=version))
 
 
-def changelog(tree: Path, tag: str) -> str:
-    """The template's own, or nothing."""
+@contextmanager
+def fetched(folder: Path) -> Iterator[Path]:
+    """Clone the template by git, so that Copier needs no credentials."""
     with TemporaryDirectory(prefix="template-") as place:
-        clone = run(tree, "git", "clone", "--quiet", "--bare", "--filter=blob:none", address(tree), place)
-        shown = run(Path(place), "git", "show", f"{tag}:CHANGELOG.md")
-        return shown.stdout if not clone.returncode + shown.returncode else ""
+        mirror = Path(place, "template")  # git finds template.git, whether an address has this ending or not
+        git(folder, "clone", "--quiet", "--mirror", "--", address(folder), f"{mirror}.git")
+        yield mirror
 
 
 @dataclass(kw_only=True)
@@ -174,18 +189,18 @@ def notes(changelog: str, old: str, new: str, enabled: set[str]) -> str:
     return "\n\n".join(found)
 
 
-def copier(folder: Path, *arguments: str) -> None:
+def copier(folder: Path, mirror: Path, *arguments: str) -> None:
     """Render or update."""
-    done = run(folder, "copier", *arguments)
+    done = run(folder, "copier", *arguments, mirror=(address(folder), str(mirror)))
     if done.returncode:
         raise Stopped(TEMPLATE_FAILED, f"the template at {recorded(folder, '_src_path')} cannot be used: {said(done)}")
 
 
-def made_before(folder: Path, branch: str) -> bool:
-    """Return whether the branch exists, here or in the remote."""
+def made_before(folder: Path, branch: str, *, bundle: bool) -> bool:
+    """Return whether the branch exists here, or in the remote; of a bundle, the step that pushes it asks the remote."""
     if run(folder, "git", "rev-parse", "--quiet", "--verify", f"refs/heads/{branch}").returncode == 0:
         return True
-    if "origin" not in git(folder, "remote").split():
+    if bundle or "origin" not in git(folder, "remote").split():
         return False
     return bool(git(folder, "ls-remote", "--heads", "origin", f"refs/heads/{branch}"))
 
@@ -202,11 +217,11 @@ def second_checkout(folder: Path) -> Iterator[Path]:
             git(folder, "worktree", "remove", "--force", str(tree))
 
 
-def take(tree: Path, new: str) -> Update:
+def take(tree: Path, mirror: Path, new: str) -> Update:
     """Update the checkout, and find out what became of its owner's edits."""
     old, answers = recorded(tree, "_commit"), (tree / ANSWERS).read_text(encoding="utf-8")
     # With whole files for context, an edit never lands in a neighbour that looks alike.
-    copier(tree, "update", "--defaults", "--quiet", f"--vcs-ref={new}", "--context-lines=100000")
+    copier(tree, mirror, "update", "--defaults", "--quiet", f"--vcs-ref={new}", "--context-lines=100000")
     update = Update(old=old, new=new)
     unmerged = git(tree, "diff", "--name-only", "--diff-filter=U").splitlines()
     git(tree, "add", "--all")
@@ -215,9 +230,10 @@ def take(tree: Path, new: str) -> Update:
     update.conflicts = sorted({*unmerged, *marked})
     gone = git(tree, "diff", "--cached", "--name-only", "--no-renames", "--diff-filter=D", "HEAD").splitlines()
     if gone:
-        update.lost = edited(tree, gone, old, answers)
+        update.lost = edited(tree, mirror, gone, old, answers)
         update.deleted = sorted(set(gone) - set(update.lost))
-    update.notes = notes(changelog(tree, new), old, update.new, set(re.findall(r"^[\w: -]*?(\w+)$", answers, re.M)))
+    shown = run(Path(f"{mirror}.git"), "git", "show", f"{new}:CHANGELOG.md")
+    update.notes = notes(shown.stdout, old, update.new, set(re.findall(r"^[\w: -]*?(\w+)$", answers, re.M)))
     if "pyproject.toml" in changed and "pyproject.toml" not in update.conflicts and (tree / "uv.lock").exists():
         locked = run(tree, os.environ.get("UV", "uv"), "lock", "--quiet")
         update.stale = said(locked) if locked.returncode else ""
@@ -225,13 +241,14 @@ def take(tree: Path, new: str) -> Update:
     return update
 
 
-def edited(tree: Path, paths: list[str], old: str, answers: str) -> list[str]:
+def edited(tree: Path, mirror: Path, paths: list[str], old: str, answers: str) -> list[str]:
     """Those of the files that are not as the old version of the template had rendered them."""
     with TemporaryDirectory(prefix="template-old-") as place:
         pure, given = Path(place, "pure"), Path(place, "answers.yml")
         given.write_text(answers, encoding="utf-8")
         source = recorded(tree, "_src_path")
-        copier(tree, "copy", "--defaults", "--quiet", f"--vcs-ref={old}", f"--data-file={given}", source, str(pure))
+        options = ("--defaults", "--quiet", f"--vcs-ref={old}", f"--data-file={given}")
+        copier(tree, mirror, "copy", *options, source, str(pure))
         return [path for path in paths if not as_rendered(tree, path, pure / path)]
 
 
@@ -242,48 +259,38 @@ def as_rendered(tree: Path, path: str, rendered: Path) -> bool:
     return git(tree, "hash-object", f"--path={path}", str(rendered)) == git(tree, "rev-parse", f"HEAD:{path}")
 
 
-def update(folder: Path, propose: str | None) -> int:
-    """Make the branch, and hand it to the command that proposes it. Returns the exit status."""
+def update(folder: Path, bundle: Path | None) -> int:
+    """Make the branch, or a bundle of it for a step that pushes it. Returns the exit status."""
     old = recorded(folder, "_commit")
     new = newest(folder)
     if version(new) <= version(old):
         sys.stdout.write(f"nothing to do: {old} is the newest version of the template\n")
         return 0
     branch = f"template-update/{new}"
-    if made_before(folder, branch):
+    if made_before(folder, branch, bundle=bool(bundle)):
         sys.stdout.write(f"nothing to do: the branch {branch} is there; delete it to have it made again\n")
         return 0
     base = git(folder, "rev-parse", "--short", "HEAD")
-    with second_checkout(folder) as tree, TemporaryDirectory(prefix="template-report-") as place:
-        done = take(tree, new)
-        report = Path(place, "report.md")
-        report.write_text(done.report(base), encoding="utf-8")
+    with second_checkout(folder) as tree, fetched(folder) as mirror:
+        done = take(tree, mirror, new)
         named = run(tree, "git", "var", "GIT_AUTHOR_IDENT").returncode == 0
         identity = [] if named else ["-c", "user.name=template-update", "-c", "user.email=template-update@localhost"]
         message = ["--message", done.title(), "--message", done.report(base)]
         git(tree, *identity, "commit", "--quiet", "--no-verify", "--cleanup=whitespace", *message)
         git(tree, "branch", branch)
-        sys.stdout.write(f"{done.title()}\n\n{done.report(base)}\nbranch {branch}\n")
-        sys.stdout.flush()
-        if propose:
-            variables = {
-                "BRANCH": branch,
-                "TITLE": done.title(),
-                "REPORT": str(report),
-                "UNSETTLED": str(done.unsettled),
-            }
-            if subprocess.run([propose], cwd=folder, env={**os.environ, **variables}, check=False).returncode:  # noqa: S603
-                git(folder, "branch", "--quiet", "-D", branch)
-                raise Stopped(NOT_PROPOSED, f"{propose} failed, so there is no branch: fix that and run this again")
+    sys.stdout.write(f"{done.title()}\n\n{done.report(base)}\nbranch {branch}\n")
+    if bundle:
+        git(folder, "bundle", "create", "--quiet", str(bundle.absolute()), f"HEAD..{branch}")
+        return 0
     return NEEDS_A_LOOK if done.unsettled else 0
 
 
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m dev.template_update", description=__doc__)
-    parser.add_argument("--propose", metavar="COMMAND", help="run it with BRANCH, TITLE, REPORT and UNSETTLED set")
+    parser.add_argument("--bundle", metavar="FILE", type=Path, help="write the branch to a file too, for `git fetch`")
     try:
-        return update(Path.cwd(), parser.parse_args().propose)
+        return update(Path.cwd(), parser.parse_args().bundle)
     except Stopped as stopped:
         sys.stderr.write(f"template-update: {stopped}\n")
         return stopped.status

@@ -74,8 +74,9 @@ class Stack:
         images.bases()
         with alone(images.STORE / "service"):
             images.buildah("rmi", "--prune")  # what an earlier run has left
-            images.bud(self.root, "localhost/runtime:latest", "--target=runtime")
-            self.load("localhost/runtime:latest", "runtime:latest")
+            for stage in ("runtime", "code"):
+                images.bud(self.root, f"localhost/{stage}:latest", f"--target={stage}")
+                self.load(f"localhost/{stage}:latest", f"{stage}:latest")
 
     def release(self, version: str) -> None:
         """Give the engine the images of a version under the names that `make production IMAGE=` asks for."""
@@ -86,7 +87,10 @@ class Stack:
         for stage, name in (("service", "my-service"), ("ops", "my-service-ops")):
             _, start, lines = text.partition(f"FROM runtime AS {stage}\n")
             assert start, f"the Dockerfile has no stage {stage}"
-            lines = f"FROM runtime:latest\nLABEL {LABEL}={version}\n{lines.partition('FROM ')[0]}"
+            lines = f"FROM runtime:latest\n{lines.partition('FROM ')[0]}"
+            lines = lines.replace("--from=code", "--from=code:latest").replace(
+                "REVISION=unknown", f"REVISION={version}"
+            )
             self.docker_build(lines, f"{name}:{version}", self.root)
 
     def docker_build(self, lines: str, tag: str, context: Path) -> None:
@@ -106,6 +110,7 @@ class Stack:
         """Give the engine an image for each tag of others that the compose files name."""
         self.load(fake_images.others(), "others:latest")
         for file in ("compose.production.yaml", "compose.yaml"):
+            service_image.without_digests(self.root / file)
             for service in yaml.safe_load((self.root / file).read_text())["services"].values():
                 name = service["image"].partition(":")[0]
                 if name in fake_images.IMAGES:

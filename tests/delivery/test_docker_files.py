@@ -20,6 +20,8 @@ from tests.tree import MANIFESTS
 
 PRODUCTION, DEVELOPMENT = "compose.production.yaml", "compose.yaml"
 ONE_SHOT = {"migrate"}
+STAGES = ("uv", "dependencies", "code", "runtime", "service")
+REVISION = "org.opencontainers.image.revision"
 Compose = dict[str, Any]
 
 
@@ -67,6 +69,20 @@ def test_the_linters_find_nothing(root: Path) -> None:
     proxy = (root / "ops/docker/Caddyfile").read_text()
     assert not said(proxy, "caddy", "validate", "--adapter=caddyfile", "--config=-")
     assert not said(proxy, "caddy", "fmt", "-")
+
+
+def test_a_change_of_code_leaves_every_layer_but_the_last(root: Path) -> None:
+    _, *parts = re.split(r"^FROM \S+ AS (\w+)$", (root / "Dockerfile").read_text(), flags=re.MULTILINE)
+    stages = {name: text.strip().splitlines() for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    assert {"dependencies", "code", "runtime", "service"} <= set(stages) <= {*STAGES, "ops"}
+    last = ["COPY --from=code /service ./", "ARG REVISION=unknown", f"LABEL {REVISION}=$REVISION"]
+    for name, lines in stages.items():
+        if name in {"service", "ops"}:
+            assert lines[-3:] == last
+            del lines[-3:]
+        rest = "\n".join(lines)
+        assert "REVISION" not in rest, name
+        assert name == "code" or not re.search("(COPY|source=).*(app|migrations|--from=code)", rest), name
 
 
 def test_the_compose_files_are_as_the_specification_has_them(root: Path) -> None:
@@ -156,6 +172,19 @@ def seconds(written: str) -> float:
     """A duration of compose's."""
     assert written.endswith("s")
     return float(written[:-1])
+
+
+def test_the_proxy_has_the_variables_that_it_reads_and_no_secret_of_the_service(root: Path) -> None:
+    services = loaded(root, PRODUCTION)["services"]
+    assert {name for name, service in services.items() if "env_file" in service} <= {
+        name for name, service in services.items() if "build" in service
+    }
+    read = set(re.findall(r"{\$(\w+)", (root / "ops/docker/Caddyfile").read_text()))
+    assert set(services["proxy"]["environment"]) == read
+    assert "secrets" not in services["proxy"]
+    for name, value in services["proxy"]["environment"].items():
+        default = re.search(rf"{{\${name}:(\d+)}}", (root / "ops/docker/Caddyfile").read_text())
+        assert value == (f"${{{name}:-{default[1]}}}" if default else "${DOMAIN:?put DOMAIN=api.example.com into .env}")
 
 
 def test_no_password_stands_in_a_file_that_is_tracked(root: Path) -> None:

@@ -121,6 +121,10 @@ def test_the_image_holds_the_service_and_no_secret_test_or_history(built: tuple[
     assert (root / "service/app/__pycache__").is_dir()
     assert not (root / "service/.venv/lib/python3.13/site-packages/pytest").exists()
     assert not (root / "usr/local/bin/uv").exists()
+    code = [path for path in (root / "service").rglob("*") if ".venv" not in path.parts and path.is_file()]
+    assert sum(path.stat().st_size for path in code) < 2_000_000, "a change of one line would add as much"
+    modules = [path for path in (root / "service/.venv").rglob("*.so") if b"\0.debug_info\0" in path.read_bytes()]
+    assert modules == [], "debug symbols are a fifth of the size"
     command = ["grep", "--recursive", "--files-with-matches", "GIVEN_AWAY", "--exclude-dir=proc"]
     given = subprocess.run([*command, root], capture_output=True, text=True, check=False)
     assert not given.stdout, f"{given.stdout} should not be in the image"

@@ -20,7 +20,6 @@ from tests.releases import git
 
 HOSTED = {
     "make audit": "asks PyPI for its advisories",
-    "gitleaks git --redact --verbose": "comes as an image",
     "make drill": "needs a bucket with a backup; the tests of backups run what is behind it",
     "make image": "needs a container engine; test_image.py builds the Dockerfile with another one",
 }
@@ -32,11 +31,19 @@ ELSEWHERE = {
 }
 """Commands that another test runs."""
 MADE = ["make migrate", "make check-migrations", "make check-workflows"]
-UPDATE = "make template-update propose=ops/propose-update.sh"
+UPDATE = "make template-update bundle=template-update.bundle"
+SMALL = [
+    UPDATE,
+    "ops/propose-update.sh template-update.bundle",
+    'if [ -e template-update.bundle ]; then echo made=true >>"$GITHUB_OUTPUT"; fi',
+    "uv cache prune --ci",
+]
+"""What each provider runs beside the targets."""
 DOCKER = """\
 #!/bin/sh
 [ "$1" != login ] || cat >> "$LOG"
 echo "$@" >> "$LOG"
+[ "$3" != inspect ] || [ ! -e "$SCANNED" ] || printf 'Name: x\\nDigest:    sha256:abc\\n'
 while [ $# -gt 1 ]; do
     [ "$1" != --metadata-file ] || echo '{"containerimage.digest": "sha256:abc"}' > "$2"
     shift
@@ -56,9 +63,8 @@ def test_both_providers_do_all_that_a_change_a_release_and_a_week_need(ci: str, 
         assert part in rest
     assert not {command for command in found - wanted if command.startswith("make ")}
     without = commands(rendered(ci=ci, extensions=[], delivery=[], database="sqlite"))
-    assert without == found & (
-        {*HOSTED, *ELSEWHERE, *MADE, UPDATE, "uv cache prune --ci"} - {"make image", "make drill", "make load"}
-    )
+    (scan,) = [command for command in found if "gitleaks" in command]
+    assert without == found & ({*HOSTED, *ELSEWHERE, *MADE, *SMALL, scan} - {"make image", "make drill", "make load"})
 
 
 def test_what_is_run_elsewhere_is_run_there() -> None:
@@ -97,9 +103,16 @@ def hook() -> Iterator[tuple[str, list[Any]]]:
 
     class Platform(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            told.append((self.path, self.headers["authorization"], body))
             self.send_response(500 if self.path == "/broken" else 204)
             self.end_headers()
+
+        def do_GET(self) -> None:
+            told.append((self.path, self.headers["authorization"], None))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"value": "short-lived"}')
 
         def log_message(self, *_: Any) -> None:
             """Silent."""
@@ -117,75 +130,130 @@ def test_a_deployment_tells_the_platform_the_image_and_is_red_where_it_refuses(
     (block,) = [command for command in commands(rendered(ci=ci, **EVERYTHING)) if "DEPLOY_HOOK" in command]
     url, told = hook
     for address, status in ((f"{url}/deploy", 0), (f"{url}/broken", 22), ("", 0)):
-        variables = {"DEPLOY_HOOK": address, "IMAGE": "registry/service@sha256:abc"}
-        run = ["bash", "-euo", "pipefail", "-c", block.replace("--retry 3", "--retry 0")]
-        done = subprocess.run(run, env=clean() | variables, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stderr
-    assert told == [{"image": "registry/service@sha256:abc"}] * 2
+        for audience in ("", "platform"):
+            # Both providers give a job a token of some minutes: GitHub by an address, GitLab in a variable.
+            variables = {
+                "DEPLOY_HOOK": address,
+                "IMAGE": "registry/service@sha256:abc",
+                "DEPLOY_AUDIENCE": audience or ("none" if ci == "gitlab" else ""),
+                "ACTIONS_ID_TOKEN_REQUEST_URL": f"{url}/token?api-version=2",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "asking",
+                "DEPLOY_TOKEN": "short-lived",
+            }
+            run = ["bash", "-euo", "pipefail", "-c", block.replace("--retry 3", "--retry 0")]
+            done = subprocess.run(run, env=clean() | variables, capture_output=True, text=True, check=False)
+            assert done.returncode == status, done.stderr
+    image = {"image": "registry/service@sha256:abc"}
+    token = [("/token?api-version=2&audience=platform", "Bearer asking", None)] * (ci == "github")
+    sent = [[(path, None, image), *token, (path, "Bearer short-lived", image)] for path in ("/deploy", "/broken")]
+    assert told == [*sent[0], *sent[1]]
     assert "deploy registry/service@sha256:abc by hand" in done.stdout
 
 
+class Registry:
+    """A pipeline of images beside a `docker` and a `gh` that write down what they are asked."""
+
+    def __init__(self, ci: str, root: Path, place: Path) -> None:
+        self.ci, self.place = ci, place
+        self.jobs = jobs(root / (".github/workflows/docker.yml" if ci == "github" else ".gitlab/docker.yml"))
+        for name, text in {"docker": DOCKER, "gh": '#!/bin/sh\necho "gh $@" >> "$LOG"\n[ -e "$SCANNED" ]\n'}.items():
+            (place / name).write_text(text)
+            (place / name).chmod(0o755)
+        (place / "sleep").symlink_to("/bin/true")
+        # GitLab's registry has what is below a project alone, so an image beside the first needs a name of its own.
+        self.image = "ghcr.io/ada/orders" if ci == "github" else "ghcr.io/ada/orders/my-service"
+
+    def run(self, job: str) -> tuple[int, list[str]]:
+        """Run all steps of a job; the exit status of the last, and what the programs were asked."""
+        made = self.jobs[job]
+        variables = {
+            "LOG": str(self.place / "log"),
+            "SCANNED": str(self.place / "scanned"),
+            "PATH": f"{self.place}{os.pathsep}{os.environ['PATH']}",
+            "GITHUB_OUTPUT": str(self.place / "output"),
+            "GITHUB_REPOSITORY": "Ada/Orders",
+            "GITHUB_SHA": "123",
+            "GITHUB_ACTOR": "ada",
+            "GITHUB_REF_NAME": "v1.2.0",
+            "CI_COMMIT_SHA": "123",
+            "CI_COMMIT_TAG": "v1.2.0",
+            "CI_DEFAULT_BRANCH": "main",
+            "CI_REGISTRY": "ghcr.io",
+            "CI_REGISTRY_USER": "ada",
+            "CI_REGISTRY_IMAGE": "ghcr.io/ada/orders",
+            "PLATFORMS": "linux/amd64,linux/arm64",
+            "IMAGE_PLATFORMS": "linux/amd64,linux/arm64",
+            "CACHE_TO": "type=inline",
+            "DIGEST": "sha256:abc",
+            "DIGEST_OPS": "sha256:abc",
+            "TOKEN": "hush",
+            "CI_REGISTRY_PASSWORD": "hush",
+        }
+        if self.ci == "github":
+            blocks = [step["run"] for step in made["steps"] if "run" in step]
+        else:
+            blocks = [*self.jobs[".engine"]["before_script"], *made["script"]]
+        (self.place / "log").write_text("")
+        for block in blocks:
+            run = ["bash", "-eu", "-c", block]
+            done = subprocess.run(run, cwd=self.place, env=clean() | variables, check=False, capture_output=True)
+            if done.returncode:
+                break
+        said = (self.place / "log").read_text().splitlines()
+        assert said[0] == "hush"
+        assert "hush" not in "".join(said[1:])
+        return done.returncode, said
+
+
 @pytest.mark.parametrize("ci", PROVIDERS)
-def test_a_release_pushes_scans_and_only_then_names_the_version(ci: str, rendered: Render, tmp_path: Path) -> None:
-    root, log = rendered(ci=ci, **EVERYTHING), tmp_path / "log"
-    (tmp_path / "docker").write_text(DOCKER)
-    (tmp_path / "docker").chmod(0o755)
-    path = root / (".github/workflows/docker.yml" if ci == "github" else ".gitlab/docker.yml")
-    every_job = jobs(path)
-    if ci == "github":
-        steps = every_job["release"]["steps"]
-        blocks = [step["run"] for step in steps if "run" in step]
-        uses = [step.get("uses", "run").partition("@")[0] for step in steps]
-        rest = [use.rpartition("/")[2] for use in uses[uses.index("aquasecurity/trivy-action") :]]
-        assert rest == [*["trivy-action"] * 2, *["attest-build-provenance"] * 2, "run", "run"]
-        pushed = ["${{ steps.push.outputs.image }}", "${{ steps.push-ops.outputs.image }}"]
-        assert [step["with"]["image-ref"] for step in steps if "trivy" in step.get("uses", "")] == pushed
-        assert [step["env"]["IMAGE"] for step in steps[-2:]] == pushed[::-1]
-    else:
-        blocks = [
-            *every_job[".engine"]["before_script"],
-            *every_job["build"]["script"],
-            *every_job["release"]["script"],
-        ]
-        assert [scan.rpartition("/")[2] for scan in every_job["scan"]["script"]] == [
-            'my-service:sha-$CI_COMMIT_SHA"',
-            'my-service-ops:sha-$CI_COMMIT_SHA"',
-        ]
-        for scan in every_job["scan"]["script"]:
-            assert scan.startswith("trivy image ")
-            assert "--exit-code 1" in scan
-    # GitLab's registry has what is below a project alone, so an image beside the first needs a name of its own.
-    name = "ghcr.io/ada/orders" if ci == "github" else "ghcr.io/ada/orders/my-service"
-    variables = {
-        "LOG": str(log),
-        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-        "GITHUB_OUTPUT": str(tmp_path / "output"),
-        "GITHUB_REPOSITORY": "Ada/Orders",
-        "GITHUB_SHA": "123",
-        "GITHUB_ACTOR": "ada",
-        "GITHUB_REF_NAME": "v1.2.0",
-        "CI_COMMIT_SHA": "123",
-        "CI_COMMIT_TAG": "v1.2.0",
-        "CI_REGISTRY": "ghcr.io",
-        "CI_REGISTRY_USER": "ada",
-        "CI_REGISTRY_IMAGE": "ghcr.io/ada/orders",
-        "IMAGE": f"{name}@sha256:abc" if ci == "github" else f"{name}:sha-123",
-    }
-    secret = {"TOKEN": "hush", "CI_REGISTRY_PASSWORD": "hush"}
-    if ci == "github":
-        blocks[-2] = f"IMAGE={name}-ops@sha256:abc\n{blocks[-2]}"  # as its `env` says
-    for block in blocks:
-        run = ["bash", "-euo", "pipefail", "-c", block]
-        subprocess.run(run, cwd=tmp_path, env=clean() | variables | secret, check=True)
-    said = log.read_text().splitlines()
-    assert said[0] == "hush"
-    assert "hush" not in "".join(said[1:])
-    for image, target in ((name, ""), (f"{name}-ops", "--target ops")):
+def test_main_pushes_scans_and_only_then_says_that_an_image_is_good(ci: str, rendered: Render, tmp_path: Path) -> None:
+    registry = Registry(ci, rendered(ci=ci, **EVERYTHING), tmp_path)
+    status, said = registry.run("publish" if ci == "github" else "build")
+    assert status == 0
+    for image, target in ((registry.image, ""), (f"{registry.image}-ops", "--target ops")):
         (built,) = [line for line in said if "--push" in line and f"--tag {image}:sha-123" in line]
         assert target in built
-    assert said[-1] == f"buildx imagetools create --tag {name}:1.2.0 {variables['IMAGE']}"
-    assert said[-2].startswith(f"buildx imagetools create --tag {name}-ops:1.2.0 ")
+        assert "--platform linux/amd64,linux/arm64 --cache-from type=registry,ref=" in built
     if ci == "github":
+        steps = registry.jobs["publish"]["steps"]
+        uses = [step.get("uses", "run").partition("@")[0] for step in steps]
+        rest = [use.rpartition("/")[2] for use in uses[uses.index("aquasecurity/trivy-action") :]]
+        assert rest == [*["trivy-action"] * 2, *["attest-build-provenance"] * 2]
+        pushed = ["${{ steps.push.outputs.image }}", "${{ steps.push-ops.outputs.image }}"]
+        assert [step["with"]["image-ref"] for step in steps if "trivy" in step.get("uses", "")] == pushed
         output = (tmp_path / "output").read_text()
-        for image in (name, f"{name}-ops"):
+        for image in (registry.image, f"{registry.image}-ops"):
             assert f"name={image}\ndigest=sha256:abc\nimage={image}@sha256:abc\n" in output
+        return
+    assert (tmp_path / "image.env").read_text() == "DIGEST=sha256:abc\nDIGEST_OPS=sha256:abc\n"
+    scans = registry.jobs["scan"]["script"]
+    assert [scan.rpartition("/")[2] for scan in scans] == ['my-service@$DIGEST"', 'my-service-ops@$DIGEST_OPS"']
+    for scan in scans:
+        assert scan.startswith("trivy image ")
+        assert "--exit-code 1" in scan
+    assert set(registry.jobs["accept"]["needs"]) == {"build", "scan"}
+    _, said = registry.run("accept")
+    for name in (registry.image, f"{registry.image}-ops"):
+        assert f"buildx imagetools create --tag {name}:scanned-123 {name}@sha256:abc" in said
+
+
+@pytest.mark.parametrize("ci", PROVIDERS)
+def test_a_release_names_the_image_that_was_scanned_and_builds_none(ci: str, rendered: Render, tmp_path: Path) -> None:
+    registry = Registry(ci, rendered(ci=ci, **EVERYTHING), tmp_path)
+    status, said = registry.run("release")
+    assert status == 1
+    assert not [line for line in said if " create " in line]
+    (tmp_path / "scanned").touch()
+    status, said = registry.run("release")
+    assert status == 0
+    assert not [line for line in said if " build " in line]
+    created = [line for line in said if " create " in line]
+    assert created == [
+        f"buildx imagetools create --tag {name}:1.2.0 {name}@sha256:abc"
+        for name in (f"{registry.image}-ops", registry.image)
+    ]
+    if ci == "github":
+        assert f"gh attestation verify oci://{registry.image}@sha256:abc --repo Ada/Orders" in "\n".join(said)
+        assert (tmp_path / "output").read_text().endswith(f"image={registry.image}@sha256:abc\n")
+    else:
+        assert (tmp_path / "image.env").read_text() == f"IMAGE={registry.image}@sha256:abc\n"

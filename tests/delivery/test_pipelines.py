@@ -25,9 +25,11 @@ YAMLLINT = YamlLintConfig(
 )
 SEEN: dict[tuple[str, str, str], list[str]] = {}
 WRITES = {
-    ("docker.yml", "release"): {"packages": "write", "id-token": "write", "attestations": "write"},
+    ("docker.yml", "publish"): {"packages": "write", "id-token": "write", "attestations": "write"},
+    ("docker.yml", "release"): {"packages": "write", "attestations": "read"},
+    ("docker.yml", "deploy"): {"id-token": "write"},
 }
-"""The jobs that may write, and what."""
+"""The jobs that may do more than read the repository, and what."""
 
 
 def wrong(path: Path) -> list[str]:

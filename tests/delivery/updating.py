@@ -13,6 +13,7 @@ from tests.releases import git, release
 
 OLD, NEW = "v1.0.0", "v1.1.0"
 BRANCH = "template-update/v1.1.0"
+TOKEN = "a-token-that-only-the-last-step-has"  # noqa: S105  # of no account
 FILES = {
     "copier.yml": """\
 _subdirectory: template
@@ -97,6 +98,7 @@ class Repository:
         git(work, "add", "--all")
         git(work, "commit", "--quiet", "--message", "Start")
         git(place, "clone", "--quiet", "--bare", str(work), str(self.remote))
+        git(self.remote, "config", "receive.advertisePushOptions", "true")
         git(place, "clone", "--quiet", "--depth=1", f"file://{self.remote}", str(self.root))
 
     def commit(self, name: str, text: str) -> None:
@@ -106,8 +108,30 @@ class Repository:
         git(self.root, "commit", "--quiet", "--message", f"Edit {name}")
         git(self.root, "push", "--quiet", "origin", "main")
 
-    def update(self, *arguments: str, gh: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run the tool. `gh` is the exit status of the program of that name."""
+    def update(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the tool, as in development."""
+        return self._run(self.root, [sys.executable, "-m", "dev.template_update", *arguments], variables)
+
+    def propose(self, *, gh: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run both jobs as the pipeline does: the second has the token, and a checkout of its own."""
+        bundle, place = self.place / "update.bundle", self.place / "proposing"
+        bundle.unlink(missing_ok=True)
+        updated = self.update("--bundle", str(bundle), **variables)
+        if updated.returncode or not bundle.exists():
+            return updated
+        shutil.rmtree(place, ignore_errors=True)
+        git(self.place, "clone", "--quiet", "--depth=1", "--branch=main", f"file://{self.remote}", str(place))
+        return self.push(place, bundle, gh=gh)
+
+    def push(self, place: Path, bundle: Path, *, gh: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the step that proposes, with every token. `gh` is the exit status of the program of that name."""
+        url = f"file://{self.remote}".removesuffix(".git")
+        tokens = {"GH_TOKEN": TOKEN, "TEMPLATE_UPDATE_TOKEN": TOKEN, "CI_DEFAULT_BRANCH": "main", "CI_PROJECT_URL": url}
+        return self._run(place, ["ops/propose-update.sh", str(bundle)], tokens, gh=gh)
+
+    def _run(
+        self, folder: Path, command: list[str], variables: dict[str, str], *, gh: int = 0
+    ) -> subprocess.CompletedProcess[str]:
         programs = self.place / "programs"
         programs.mkdir(exist_ok=True)
         (programs / "gh").write_text(GH.format(log=self.place / "gh.log", status=gh))
@@ -115,18 +139,13 @@ class Repository:
         path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
         anonymous = {"HOME": str(self.place), "GIT_CONFIG_NOSYSTEM": "1", "EMAIL": "", "GIT_CONFIG_GLOBAL": os.devnull}
         return subprocess.run(
-            [sys.executable, "-m", "dev.template_update", *arguments],
-            cwd=self.root,
+            command,
+            cwd=folder,
             env={**clean(), **anonymous, "PATH": path, **variables},
             capture_output=True,
             text=True,
             check=False,
         )
-
-    def propose(self, *, gh: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run it as the workflow does."""
-        given = {"TOKEN_IS_SET": "true", **variables}
-        return self.update("--propose", "ops/propose-update.sh", gh=gh, **given)
 
     def branches(self, *, remote: bool = False) -> list[str]:
         """Every branch, here or in the remote."""

@@ -3,10 +3,14 @@
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 from tests.manifests import REPOSITORY
 from tests.releases import releases
+
+UV = r"""astral(?:-sh)?/uv:([\w.]+)|setup-uv@\w+.*\n +with:\n +version: "(.*)"|'uv([=<>].*?)'"""
+"""A version of uv: of an image, of the action that installs it, or of pip."""
 
 
 def loaded(name: str) -> dict[str, Any]:
@@ -45,3 +49,23 @@ def test_the_newest_tag_is_the_newest_release() -> None:
     # A clone may lack tags, and the commit of a release is not yet tagged when it is tested.
     assert not tags() or tags()[0] in dated()[:2]
     assert set(tags()) <= set(dated())
+
+
+def test_one_version_of_uv_is_named_everywhere() -> None:
+    found: dict[str, list[str]] = {}
+    for path in [*REPOSITORY.glob(".github/workflows/*"), REPOSITORY / "Makefile", *shipped()]:
+        text = path.read_text(encoding="utf-8", errors="ignore")
+        named = re.findall(
+            r"astral(?:-sh)?/uv:([\w.]+)|setup-uv@\w+.*\n +with:\n +version: \"(.*)\"|'uv([=<>].*?)'", text
+        )
+        assert len(re.findall("setup-uv@", text)) == len([one for one in named if one[1]]), f"{path} names no version"
+        for version in ("".join(one).removeprefix("==") for one in named):
+            found.setdefault(version, []).append(str(path.relative_to(REPOSITORY)))
+    assert len(found) == 1, found
+    assert len(next(iter(found.values()))) > 8
+
+
+def shipped() -> list[Path]:
+    """Return every file of a service's skeleton and of its options."""
+    folders = ("template", "extensions")
+    return [path for folder in folders for path in (REPOSITORY / folder).rglob("*") if path.is_file()]

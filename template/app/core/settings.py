@@ -135,7 +135,9 @@ class _Root(BaseSettings):
         for name in ("env_settings", "dotenv_settings"):  # LOG=1 is of another program: a name without __ is not read
             given = sources[name].env_vars
             sources[name].env_vars = {name: value for name, value in given.items() if "__" in name}
-        return *sources.values(), NestedSecretsSettingsSource(file_secret_settings)
+        secrets = NestedSecretsSettingsSource(file_secret_settings)
+        secrets.env_vars = {name: value for name, value in secrets.env_vars.items() if value}  # an empty file is unset
+        return *sources.values(), secrets
 
 
 def load(

@@ -187,6 +187,11 @@ def test_a_folder_that_may_not_be_read_is_named(read: Load, monkeypatch: pytest.
     assert line.startswith(f"{tmp_path / 'secrets'} cannot be read (Permission denied): ")
 
 
+def test_an_empty_file_of_the_secrets_directory_is_unset(read: Load, tmp_path: Path) -> None:
+    (tmp_path / "secrets" / "shop__key").write_text("\n")
+    assert read().key is None
+
+
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "none"))
     assert mistakes(lambda: load([NeedySettings], env_file=None)) == [

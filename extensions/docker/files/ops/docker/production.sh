@@ -1,4 +1,5 @@
 {% from "extensions/docker" ~ "/deploy/compose.jinja" import gathered with context %}
+{% set optional = gathered("optional", 0).split() %}
 #!/bin/sh
 # What compose.production.yaml needs: `secrets` writes what is missing below secrets/, `check` says what is missing.
 set -eu
@@ -28,7 +29,14 @@ secrets() {
 {% set lines = gathered("secrets.sh", 4) %}
 {% if lines %}
 {{ lines }}
-{% else %}
+{% endif %}
+{% if optional %}
+    # Yours to fill; one that is empty is as good as unset.
+{% for name in optional %}
+    write {{ name }} ""
+{% endfor %}
+{% endif %}
+{% if not lines and not optional %}
     echo "nothing here needs a secret yet"
 {% endif %}
 }
@@ -39,7 +47,7 @@ written() { # NAME
 }
 
 {% endif %}
-{% if gathered("secrets", 0, place="production") != gathered("secrets", 0) %}
+{% if optional or gathered("secrets", 0, place="production") != gathered("secrets", 0) %}
 there() { # NAME: it may be empty
     [ -e "secrets/$1" ] || fail "secrets/$1 is missing: \`make secrets\` writes it, for you to fill"
 }
@@ -60,6 +68,9 @@ check() {
 {% endfor %}
 {% for line in gathered("secrets", 0, place="production").splitlines() if line.split("./secrets/")[1].rstrip("}") not in files.named %}
     there {{ line.split("./secrets/")[1].rstrip("}") }}
+{% endfor %}
+{% for name in optional %}
+    there {{ name }}
 {% endfor %}
     [ -f uv.lock ] || fail "uv.lock is missing, and an image has exactly what it lists: \`make setup\` writes it"
 }

@@ -1,0 +1,1 @@
+"""The service: `main` puts together what `core`, `extensions` and `features` hand over."""

@@ -1,0 +1,1 @@
+"""HTTP: the application, and what happens to a request and its answer around your routes."""

@@ -1,0 +1,268 @@
+"""The outermost middleware: the ids, headers, limits, errors and access record of each request."""
+
+import asyncio
+import logging
+import sys
+from time import perf_counter
+from typing import Any, NoReturn
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core import telemetry
+from app.core.context import RequestContext, enter
+from app.core.errors import BadRequest, BodyTooLarge, RequestTimedOut, ServiceError, ServiceUnavailable
+from app.core.http import problems
+from app.core.http.lifecycle import Lifecycle
+from app.core.http.limits import DeadlineTimer
+from app.core.http.security import PROBES, HttpSettings, headers, is_trusted_host, with_cors
+from app.core.observability.access_log import AccessLog
+
+logger = logging.getLogger(__name__)
+BODILESS = frozenset({204, 304})
+"""Statuses whose response ends with its headers (RFC 9112, 6.3): a body would be taken for the next response."""
+DESCRIBES_BODY = frozenset({b"content-length", b"content-type", b"transfer-encoding"})
+
+
+class RequestMiddleware:
+    """Gives every response an id, headers and a record: also a 500, a 413 and the answer to a preflight."""
+
+    def __init__(self, app: ASGIApp, settings: HttpSettings, access: AccessLog, lifecycle: Lifecycle) -> None:
+        self.app = app
+        self.settings = settings
+        self.timer = DeadlineTimer(settings.request_timeout)
+        self.access = access
+        self.lifecycle = lifecycle
+        self.trusted = () if "*" in settings.trusted_hosts else tuple(host.lower() for host in settings.trusted_hosts)
+        self.headers = headers(settings)
+        self.replaceable = {name for name, _ in self.headers} - {b"vary"}
+        """Headers that a route may send itself."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan."""
+        if scope["type"] != "http":
+            await (self._lifespan if scope["type"] == "lifespan" else self.app)(scope, receive, send)
+            return
+        given = dict(scope["headers"])
+        request = RequestContext(
+            method=scope["method"],
+            path=scope["path"],
+            client=scope["client"][0] if scope["client"] else "",
+            body_limit=self.settings.body_limit,
+            body_seconds=self.settings.receive_timeout,
+        )
+        request.identify(given.get(b"x-correlation-id"), given.get(b"traceparent"))
+        enter(request)
+        if telemetry.anyone_listens_to(telemetry.RequestStarted):
+            telemetry.emit(telemetry.RequestStarted(request.method, request.path))
+        writer = ResponseWriter(self, scope, request, send)
+        body = BoundedBody(receive, given.get(b"content-length"), writer)
+        try:
+            if self.trusted and request.path not in PROBES:
+                self._check_host(given.get(b"host", b""))
+            await self.app(scope, body, writer.send)
+        except RequestRefused:
+            return
+        except asyncio.CancelledError as error:
+            if not writer.deadline.expired or writer.deadline.task is None:
+                raise  # the server stops
+            writer.deadline.task.uncancel()
+            self.timer.stop(writer.deadline)
+            logger.warning("gave up a request after %g seconds", self.timer.seconds)
+            given_up = ServiceUnavailable("the request took too long and was given up")
+            await writer.fail(problems.stored_in_part() if request.stored else given_up, error)
+        except Exception as error:  # noqa: BLE001  # answered and logged there
+            await self._answer(writer, error)
+        finally:
+            writer.finish()
+
+    def _check_host(self, host: bytes) -> None:
+        if not is_trusted_host(host, self.trusted):
+            raise BadRequest("the Host header names no host of this service")
+
+    async def _answer(self, writer: "ResponseWriter", error: Exception) -> None:
+        """Answer an error that no handler of FastAPI has answered."""
+        if isinstance(error, ServiceError):  # raised by the middleware of a component
+            await writer.fail(error, error)
+        elif isinstance(error, ClientDisconnect):  # no one reads the answer; the record has its status
+            await writer.fail(BadRequest("the body did not arrive whole"), error)
+        else:
+            logger.exception("unexpected error")
+            telemetry.emit(telemetry.RequestFailed(error, route_template(writer.scope)))
+            if not writer.finished:  # a background task may fail: then the client has its whole answer
+                await writer.fail(problems.InternalError(), error)
+
+    def record(self, scope: Scope, request: RequestContext) -> None:
+        """Write the access record, and emit the event of the finished request."""
+        duration = perf_counter() - request.started
+        route = route_template(scope)
+        self.access(request, route, duration)
+        if telemetry.anyone_listens_to(telemetry.RequestFinished):
+            telemetry.emit(
+                telemetry.RequestFinished(
+                    request.method, route, request.status, duration, request.received, request.sent, request.path
+                )
+            )
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_one_line(message: Message) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, ServiceError):
+                message = {**message, "message": error.message}
+            await send(message)
+
+        scope["state"]["http"] = self.settings  # for the protocol, which knows the state alone
+        try:
+            await self.app(scope, receive, send_one_line)
+        except ServiceError:
+            return  # logged in one line already; the server exits because of it
+
+
+class ResponseWriter:
+    """The response of one request. Its last byte ends the request, while background tasks go on."""
+
+    __slots__ = ("_send", "bodiless", "deadline", "finished", "middleware", "refused", "request", "scope")
+
+    def __init__(self, middleware: RequestMiddleware, scope: Scope, request: RequestContext, send: Send) -> None:
+        self.middleware = middleware
+        self.scope = scope
+        self.request = request
+        self._send = send
+        self.deadline = middleware.timer.start()
+        self.bodiless = False
+        self.refused = False
+        """Answered in the application's place: what it still sends is dropped."""
+        self.finished = False
+
+    async def send(self, message: Message) -> None:
+        """Pass a part of the response on."""
+        if self.refused:
+            return
+        last = False
+        if message["type"] == "http.response.start":
+            self._complete_headers(message)
+        elif message["type"] == "http.response.body":
+            if self.bodiless:
+                message["body"] = b""
+            self.request.sent += len(message.get("body", b""))
+            last = not message.get("more_body", False)
+            if not last:
+                self.extend()  # a stream may last, while the client takes what it is sent
+        await self._send(message)
+        if last:
+            self.finish()
+
+    def extend(self) -> None:
+        self.middleware.timer.extend(self.deadline)
+
+    def client_gone(self) -> None:
+        """End a request whose client has left during the response: there is no last byte."""
+        if self.request.status:
+            self.finish()
+
+    def finish(self) -> None:
+        """End the deadline and write the record, once: at the last byte, or when there will be none."""
+        if not self.finished:
+            self.finished = True
+            self.middleware.timer.stop(self.deadline)
+            self.middleware.record(self.scope, self.request)
+
+    async def fail(self, error: ServiceError, cause: BaseException) -> None:
+        """Send an error response.
+
+        Raises:
+            BaseException: the cause, if the response has begun: the server then cuts the connection, so that no client
+                takes a part for the whole.
+        """
+        if self.finished:
+            logger.warning("something failed after the answer", exc_info=cause)
+        elif self.request.status:
+            raise cause
+        else:
+            await self.refuse(error)
+
+    async def refuse(self, error: ServiceError) -> None:
+        """Answer in the application's place."""
+        if not self.request.status:
+            answer = with_cors(problems.response(error, self.request.path), self.middleware.settings)
+            await answer(self.scope, _receive_nothing, self.send)
+        self.refused = True
+
+    def _complete_headers(self, message: Message) -> None:
+        request, middleware = self.request, self.middleware
+        request.status = message["status"]
+        given = message.get("headers", ())
+        common = middleware.headers
+        names = {name for name, _ in given}
+        if not middleware.replaceable.isdisjoint(names):
+            common = [header for header in common if header[0] not in names or header[0] == b"vary"]
+        self.bodiless = request.status in BODILESS
+        if self.bodiless:
+            given = [header for header in given if header[0] not in DESCRIBES_BODY]
+        correlation = (b"x-correlation-id", request.correlation_id.encode())
+        message["headers"] = [*given, *common, *request.headers, correlation]
+        if middleware.lifecycle.draining:
+            message["headers"].append((b"connection", b"close"))
+
+
+class RequestRefused(Exception):
+    """The request is answered while its body is still on the way: stop working on it."""
+
+
+class BoundedBody:
+    """`receive` within a size and a time, with and without a `Content-Length`.
+
+    It answers a refusal itself and at once: FastAPI turns any error of `receive` into a 400.
+    """
+
+    __slots__ = ("complete", "deadline", "length", "receive", "writer")
+
+    def __init__(self, receive: Receive, length: bytes | None, writer: ResponseWriter) -> None:
+        self.receive = receive
+        self.length = int(length) if length and length.isdigit() else 0
+        self.writer = writer
+        self.deadline = 0.0
+        self.complete = False
+
+    async def __call__(self) -> Message:
+        """Return the next message of the request.
+
+        Raises:
+            RequestRefused: the body is too large (413) or too slow (408), and this is answered.
+        """
+        if self.complete:  # the application waits for a disconnect, which may take long
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                self.writer.client_gone()
+            return message
+        request = self.writer.request
+        limit, seconds = request.body_limit, request.body_seconds
+        if self.length > limit:
+            await self._refuse(BodyTooLarge(f"the body is larger than {limit} bytes"))
+        self.deadline = self.deadline or asyncio.get_running_loop().time() + seconds
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                message = await self.receive()
+        except TimeoutError:
+            await self._refuse(RequestTimedOut(f"the body did not arrive within {seconds:g} seconds"))
+        request.received += len(message.get("body", b""))
+        if request.received > limit:
+            await self._refuse(BodyTooLarge(f"the body is larger than {limit} bytes"))
+        self.complete = not message.get("more_body", False)
+        self.writer.extend()  # the time of a request starts again with each part
+        return message
+
+    async def _refuse(self, error: ServiceError) -> NoReturn:
+        await self.writer.refuse(error)
+        raise RequestRefused
+
+
+async def _receive_nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def route_template(scope: Scope) -> str:
+    """Return the path of the matched route as it was declared, with its prefix; `unmatched` if there is none."""
+    effective: Any = scope.get("fastapi", {}).get("effective_route_context")
+    path = effective.path if effective is not None else getattr(scope.get("route"), "path", None)
+    return path or "unmatched"

@@ -1,0 +1,143 @@
+"""The protection of clients: response headers, CORS and trusted host names. The access of operators."""
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import ClassVar, Self
+
+from fastapi import Request
+from pydantic import Field, SecretStr, model_validator
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from app.core import context
+from app.core.errors import BadRequest
+from app.core.http import problems
+from app.core.settings import CommaSeparated, Group
+
+HeaderList = list[tuple[bytes, bytes]]
+PROBES = frozenset({"/health/live", "/health/ready", "/health/startup"})
+"""Answered under any host name: clusters and load balancers ask an instance by its address."""
+EXPOSED = [
+    "X-Correlation-ID",
+    "ETag",
+    "Location",
+    "Link",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Policy",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Deprecation",
+    "Sunset",
+    "WWW-Authenticate",
+    "Content-Disposition",
+]
+"""Response headers that scripts in browsers may read."""
+
+
+class HttpSettings(Group):
+    """The limits, timeouts and security headers of HTTP."""
+
+    group: ClassVar[str] = "http"
+    body_limit: int = Field(1_048_576, ge=0, description="The largest body in bytes; a route may allow more.")
+    request_timeout: float = Field(30.0, gt=0, description="Seconds until a request without a response is cancelled.")
+    header_timeout: float = Field(10.0, gt=0, description="Seconds in which the headers must arrive.")
+    receive_timeout: float = Field(10.0, gt=0, description="Seconds in which a body must arrive.")
+    stall_timeout: float = Field(30.0, gt=0, description="Seconds that a client may read nothing of its response.")
+    cors_origins: CommaSeparated = Field((), description="Browser origins that may call, comma-separated, or `*`.")
+    cors_credentials: bool = Field(default=False, description="Whether browsers may send cookies and credentials.")
+    trusted_hosts: CommaSeparated = Field(
+        ("*",), description="Accepted host names; `*.example.com` includes all below."
+    )
+    hsts: int = Field(31_536_000, ge=0, description="Seconds for which browsers require HTTPS; 0: no header.")
+    docs: bool | None = Field(None, description="Whether to serve /docs and /openapi.json; unset: outside production.")
+
+    @model_validator(mode="after")
+    def _no_credentials_for_all_origins(self) -> Self:
+        if "*" in self.cors_origins and self.cors_credentials:
+            raise ValueError("HTTP__CORS_CREDENTIALS does not go with `*` in HTTP__CORS_ORIGINS: name the origins")
+        return self
+
+
+def headers(settings: HttpSettings) -> HeaderList:
+    """Return the security headers of every response (https://owasp.org/www-project-secure-headers/)."""
+    named = {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Vary": "Accept-Encoding, Origin" if settings.cors_origins else "Accept-Encoding",
+    }
+    if settings.hsts:
+        named["Strict-Transport-Security"] = f"max-age={settings.hsts}; includeSubDomains"
+    return [(name.lower().encode(), value.encode()) for name, value in named.items()]
+
+
+def policy_for_page(html: str) -> str:
+    """Return a policy that allows a page only what it names, and its inline scripts by their hash."""
+    origins = " ".join(sorted(set(re.findall(r'(?:src|href)="(https://[^/"]+)', html))))
+    inline = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in inline)
+    return (
+        f"default-src 'none'; connect-src 'self'; img-src 'self' data: {origins}; style-src 'unsafe-inline' {origins}; "
+        f"script-src {origins} {hashes}; frame-ancestors 'none'"
+    )
+
+
+class Cors(CORSMiddleware):
+    """Starlette's middleware, with its refusals in the format of every other error."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer the question of a browser, if it may send a request."""
+        answer = super().preflight_response(request_headers)
+        request = context.current()
+        if answer.status_code < 400 or request is None:
+            return answer
+        refused = BadRequest("this origin may not send such a request", headers={"Vary": "Origin"})
+        return problems.response(refused, request.path)
+
+
+def with_cors(app: ASGIApp, settings: HttpSettings) -> ASGIApp:
+    """Return the application with CORS, if the settings name origins."""
+    if not settings.cors_origins:
+        return app
+    return Cors(
+        app,
+        allow_origins=settings.cors_origins,
+        allow_credentials=settings.cors_credentials,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
+
+
+def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
+    """Return true if the `Host` header, without its port, is one of the trusted names, which are in lower case."""
+    name = re.sub(rb":\d+$", b"", host).decode("latin-1").lower()
+    return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)
+
+
+def secret_matches(given: str, secret: SecretStr) -> bool:
+    """Return whether the caller sent the secret, in a time that tells nothing about it."""
+    return compare_digest(given.encode(), secret.get_secret_value().encode())
+
+
+def is_near(request: Request) -> bool:
+    """Return whether a request came straight from a private address.
+
+    One that came through a proxy shows the address of the proxy if that is not trusted, which proves nothing.
+    """
+    if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        return False
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    # ::ffff:8.8.8.8 is how a listener on :: calls 8.8.8.8; before Python 3.13 all of those are private.
+    return (getattr(address, "ipv4_mapped", None) or address).is_private

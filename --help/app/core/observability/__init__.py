@@ -1,0 +1,1 @@
+"""The logs, their redaction, and the access of operators."""

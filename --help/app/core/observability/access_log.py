@@ -1,0 +1,66 @@
+"""The access log, one record for each request, and the log lines of events."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+from app.core import context
+from app.core.component import Component, State
+from app.core.context import RequestContext
+from app.core.observability.logging import LogSettings, write_record
+from app.core.observability.redaction import redact
+from app.core.telemetry import descriptions, listening
+
+
+class AccessLog:
+    """Writes the record of a finished request; a slow one is a warning."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        self.quiet = not settings.access or settings.level == "ERROR"
+        self.warnings_only = settings.level == "WARNING"
+        self.slow = settings.slow_request
+
+    def __call__(self, request: RequestContext, route: str, duration: float) -> None:
+        slow = duration >= self.slow
+        if self.quiet or (self.warnings_only and not slow):
+            return
+        record = {
+            "method": request.method,
+            "route": route,
+            "path": request.path,
+            "status": request.status,
+            "duration": round(duration, 6),
+            "received": request.received,
+            "sent": request.sent,
+            "client": request.client,
+            "principal": request.principal,
+            "code": request.code,
+            "correlation_id": request.correlation_id,
+            "trace_id": request.trace_id,
+        }
+        write_record("warning" if slow else "info", "access", "slow request" if slow else "request", record)
+
+
+def component(settings: LogSettings) -> Component:
+    """Log events while the service is open. Nothing listens for a level that is off, so no event is made for it."""
+    levels = {"DEBUG": ("debug", "info"), "INFO": ("info",)}.get(settings.level, ())
+
+    @asynccontextmanager
+    async def lifespan(_: State) -> AsyncIterator[State]:
+        with ExitStack() as stack:
+            for event, (level, message) in descriptions("log").items():
+                if level in levels:
+                    stack.enter_context(listening(event, _writer(level, message)))
+            yield {}
+
+    return Component(name="events", lifespan=lifespan)
+
+
+def _writer(level: str, message: str) -> Callable[[Any], None]:
+    def write(event: Any) -> None:
+        # `service` is this service in every line.
+        named = (("peer_service" if name == "service" else name, value) for name, value in event._asdict().items())
+        fields = {name: redact(value, name) for name, value in named if value is not None}
+        write_record(level, "telemetry", message, {**fields, **context.ids()})
+
+    return write

@@ -1,0 +1,188 @@
+"""Logs: every line of the service and of its libraries on standard output, as JSON in production."""
+
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+import orjson
+import structlog
+from pydantic import Field
+
+from app.core import context
+from app.core.observability.redaction import Scrubbed, redact
+from app.core.settings import Group
+
+Copy = Callable[[Mapping[str, Any], bytes], None]
+"""Takes a line as fields and as JSON, both without secrets: called in every thread, it may neither wait nor fail."""
+
+_copies: list[Copy] = []
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
+"""The attributes of a log record that its author did not give."""
+_HIDDEN = {"module", "func_name", "lineno", "process", "thread", "service", "version"}
+"""Fields that are left out in development, where they only hide the message."""
+
+
+class LogSettings(Group):
+    """The level and the format of the log."""
+
+    group: ClassVar[str] = "log"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The lowest level that is logged.")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto` is JSON in production, console elsewhere."
+    )
+    access: bool = Field(default=True, description="One record for each request.")
+    slow_request: float = Field(1.0, gt=0, description="Seconds after which a request is logged as slow.")
+
+
+class Renderer:
+    """Makes one line of a record, with the name and the version of the service."""
+
+    def __init__(self, service: str, version: str, *, as_json: bool) -> None:
+        self.fields = {"service": service, "version": version}
+        self.json = as_json
+        self.console = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the others show local variables: secrets, and seconds
+        )
+
+    def __call__(self, record: dict[str, Any]) -> str:
+        """Return the line without its newline."""
+        if self.json or _copies:
+            record |= self.fields
+            line = as_json(record)
+            for take in _copies:
+                take(record, line)
+            if self.json:
+                return line.decode()
+        return str(self.console(None, "", {key: value for key, value in record.items() if key not in _HIDDEN}))
+
+
+class StdoutHandler(logging.Handler):
+    """The one handler of the root logger."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.renderer = renderer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line. A line that cannot be made is reported in one that can."""
+        try:
+            fields = self._fields(record)
+        except Exception as error:  # noqa: BLE001  # reported in the line below
+            place = f"{record.pathname}:{record.lineno}"
+            told = {"name": __name__, "levelname": "ERROR", "msg": f"a log line of {place} cannot be made: {error!r}"}
+            fields = self._fields(logging.makeLogRecord(told))
+        write(self.renderer(fields))
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        fields |= fields.pop(_FIELDS, {})
+        if record.exc_info:
+            fields["exception"] = logging.Formatter().formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        said = record.msg if isinstance(record.msg, Scrubbed) else record.getMessage()
+        fields = {"event": said, **fields, **context.ids()}
+        return {
+            "timestamp": _iso(datetime.fromtimestamp(record.created, UTC)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            **{name: redact(value, name) for name, value in fields.items()},
+            "module": record.module,
+            "func_name": record.funcName,
+            "lineno": record.lineno,
+            "process": record.process,
+            "thread": record.thread,
+        }
+
+
+_FIELDS = "structlog"
+"""The attribute of a log record with the fields of structlog, whose names may be those of other attributes."""
+
+
+def _for_logging(_: Any, __: str, event: Any) -> tuple[tuple[str], dict[str, Any]]:
+    """Hand a line of structlog to the standard library: its last processor."""
+    passed = {name: event.pop(name) for name in ("exc_info", "stack_info", "stacklevel") if name in event}
+    return (event.pop("event"),), {**passed, "extra": {_FIELDS: event}}
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def write_record(level: str, logger: str, event: str, fields: Mapping[str, Any]) -> None:
+    """Write a record past the loggers, which would be most of its time. `fields` hold no secrets."""
+    record = {
+        "timestamp": _iso(datetime.now(UTC)),
+        "level": level,
+        "event": event,
+        "logger": logger,
+        **fields,
+        "process": os.getpid(),
+        "thread": threading.get_ident(),
+    }
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, StdoutHandler):
+            write(handler.renderer(record))
+
+
+def as_json(record: Mapping[str, Any]) -> bytes:
+    """Return any record as one line, without its newline."""
+    try:
+        return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # an integer beyond 64 bits, half a surrogate pair
+        return json.dumps(record, default=str, skipkeys=True).encode()
+
+
+@contextmanager
+def copied_to(take: Copy) -> Iterator[None]:
+    """Have `take` called with every line until the block ends, whatever the format of standard output."""
+    _copies.append(take)
+    try:
+        yield
+    finally:
+        _copies.remove(take)
+
+
+def write(line: str) -> None:
+    """Write one line. A stream that takes none (disk full, reader gone) costs the line, not the request."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return
+
+
+def configure(settings: LogSettings, *, service: str, version: str, production: bool) -> None:
+    """Send every logger, warning and uncaught exception to standard output."""
+    in_json = settings.format == "json" or (settings.format == "auto" and production)
+    handler = StdoutHandler(Renderer(service, version, as_json=in_json))
+    # A line of uvicorn, after the one that says why.
+    handler.addFilter(lambda record: record.msg != "Application startup failed. Exiting.")
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, _for_logging],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [*(old for old in root.handlers if not isinstance(old, StdoutHandler)), handler]
+    root.setLevel(settings.level)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda failed: _uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)
+    sys.unraisablehook = lambda failed: _uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
+    if error is None or issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error or kind(), traceback)
+        return
+    logging.getLogger("uncaught").critical("uncaught %s", kind.__name__, exc_info=(kind, error, traceback))

@@ -1,0 +1,158 @@
+"""One connection of uvicorn, within bounds: time, bytes of headers, and requests that wait for their turn."""
+
+import asyncio
+import logging
+from contextvars import copy_context
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.core import context
+from app.core.context import RequestContext
+from app.core.errors import PROBLEM, BadRequest, HeadersTooLarge, RequestTimedOut, ServiceError
+from app.core.http import problems
+from app.core.http.security import HttpSettings
+
+logger = logging.getLogger(__name__)
+PIECE = 16_384
+"""Bytes that are parsed at once: the next two bounds hold give or take a piece."""
+MOST_HEADER_BYTES = 65_536
+"""For the headers of a request, and for the trailers of a chunked body."""
+MOST_WAITING = 16
+"""Requests that a client may send ahead of their answers."""
+LINGER = 2.0
+"""Seconds to read and discard what a client still sends after its answer: closing at once would lose the answer."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with the bounds that uvicorn alone does not have."""
+
+    _late: asyncio.TimerHandle | None = None
+    """Refuses a request whose headers do not arrive in time."""
+    _stalled: asyncio.TimerHandle | None = None
+    """Cuts a client that takes nothing of its answer."""
+    _discarding: asyncio.TimerHandle | None = None
+    """Closes a connection whose client still sends a body that is already answered."""
+    _counted = 0
+    """Bytes of headers or trailers so far."""
+    _refused = False
+
+    @property
+    def limits(self) -> HttpSettings:
+        """The settings of the service behind this connection."""
+        return self.app_state.get("http") or HttpSettings()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Give a new connection the time for its first request."""
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived, piece by piece."""
+        if len(data) <= PIECE:
+            self._parse(data)
+            return
+        for start in range(0, len(data), PIECE):
+            self._parse(data[start : start + PIECE])
+
+    def _parse(self, piece: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        self._counted += len(piece)
+        super().data_received(piece)
+        if self._counted > MOST_HEADER_BYTES:
+            self._refuse(HeadersTooLarge())
+        elif len(self.pipeline) > MOST_WAITING:
+            self._cut(f"sent more than {MOST_WAITING} requests ahead of their answers")
+        elif not self.scope or "method" not in self.scope:  # uvicorn sets it when the headers are complete
+            self._expect_headers()
+        else:
+            self._late = _cancelled(self._late)
+
+    def on_body(self, body: bytes) -> None:
+        """Count trailers from the last part of the body on."""
+        self._counted = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Count the headers of the next request from here on."""
+        self._counted = 0
+        super().on_message_complete()
+        self.cycle.more_body = False  # uvicorn leaves it where the answer came first
+        if self._discarding is not None:
+            self._discarding = _cancelled(self._discarding)
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def on_response_complete(self) -> None:
+        """Let a client that still sends its body read the answer (RFC 9112, section 9.6)."""
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
+            self._discarding = self.loop.call_later(LINGER, self.transport.close)
+
+    def pause_writing(self) -> None:
+        """Limit the time in which the client may take nothing."""
+        super().pause_writing()
+        if self._stalled is None:
+            seconds = self.limits.stall_timeout
+            self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
+
+    def resume_writing(self) -> None:
+        self._stalled = _cancelled(self._stalled)
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._late, self._stalled, self._discarding):
+            _cancelled(timer)
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer malformed HTTP in the format of every other error."""
+        del msg
+        self._refuse(BadRequest("this is not valid HTTP"))
+
+    def _expect_headers(self) -> None:
+        if self._late is None:
+            seconds = self.limits.header_timeout
+            late = RequestTimedOut(f"the headers did not arrive within {seconds:g} seconds")
+            self._late = self.loop.call_later(seconds, self._refuse, late)
+
+    def _cut(self, reason: str) -> None:
+        logger.warning("cut a connection whose client %s", reason)
+        self.transport.abort()  # close() would wait for the client to take the rest
+
+    def _refuse(self, error: ServiceError) -> None:
+        """Take no more of this connection, and answer where that is possible."""
+        self._refused = True
+        cycle = self.cycle
+        if cycle is None or (cycle.response_complete and not cycle.more_body):
+            copy_context().run(self._answer, error)  # the server's own context serves other connections too
+        elif not cycle.more_body:  # the requests before it keep their answers
+            self.flow.pause_reading()
+            cycle.keep_alive = False
+        elif not cycle.response_started:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            copy_context().run(self._answer, error)
+        else:
+            self.transport.close()
+
+    def _answer(self, error: ServiceError) -> None:
+        request = RequestContext()
+        request.identify(None, None)
+        context.enter(request)
+        logger.warning("refused a request from %s: %s", self.client[0] if self.client else "unknown", error.message)
+        body = problems.body(error, "/")
+        head = (
+            f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
+            f"x-correlation-id: {request.correlation_id}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.write_eof()
+        self._discarding = self.loop.call_later(LINGER, self.transport.close)
+
+
+def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    if timer is not None:
+        timer.cancel()
+    return None

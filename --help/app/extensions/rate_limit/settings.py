@@ -1,0 +1,26 @@
+"""The settings of the rate limit."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from app.core.settings import CommaSeparated, Group, address
+
+
+class RateLimitSettings(Group):
+    """The limits of one client, and the storage of the counters."""
+
+    group: ClassVar[str] = "rate_limit"
+    enabled: bool | None = Field(None, description="Whether requests are limited; unset: except in tests.")
+    per_minute: int = Field(60, ge=1, description="Requests per client and minute.")
+    per_hour: int = Field(1000, ge=1, description="Requests per client and hour.")
+    exempt: CommaSeparated = Field(
+        ("/health", "/metrics"), description="Paths that are not limited, with all below them."
+    )
+    clients: int = Field(50_000, ge=1, description="The most clients that a process counts.")
+    storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
+        None,
+        repr=False,
+        description="A Redis server through which all processes count: redis://:password@host:6379/0.",
+    )
+    storage_timeout: float = Field(0.3, gt=0, description="Seconds until each process counts for itself.")

@@ -1,0 +1,94 @@
+"""The composition root: it builds the application from the core, the extensions and the features."""
+
+import warnings
+from collections.abc import Callable, Sequence
+
+from app import extensions, features
+from app.core import database, health
+from app.core import settings as configuration
+from app.core.component import Component, Process
+from app.core.data.engine import DatabaseSettings
+from app.core.health import HealthSettings
+from app.core.http import lifecycle
+from app.core.http.application import Service
+from app.core.http.lifecycle import Lifecycle, LifecycleSettings
+from app.core.http.security import HttpSettings
+from app.core.observability import access_log, logging
+from app.core.observability.access_log import AccessLog
+from app.core.observability.logging import LogSettings
+from app.core.server.serve import ServerSettings
+from app.core.settings import Group, ServiceSettings, Settings
+
+CORE_SETTINGS: list[type[Group]] = [
+    ServiceSettings,
+    ServerSettings,
+    HttpSettings,
+    LogSettings,
+    HealthSettings,
+    LifecycleSettings,
+    DatabaseSettings,
+]
+
+
+def _settings_of_features() -> list[type[Group]]:
+    if not hasattr(features, "SETTINGS"):
+        message = "app.main reads SETTINGS of app.features: rename GROUPS there, the old name works until 0.6"
+        warnings.warn(message, DeprecationWarning, stacklevel=1)
+    return getattr(features, "SETTINGS", None) or getattr(features, "GROUPS", [])
+
+
+SETTINGS = [*CORE_SETTINGS, *extensions.SETTINGS, *_settings_of_features()]
+
+
+def load_settings() -> Settings:
+    """Load the settings of every part from the environment.
+
+    Raises:
+        ConfigurationInvalid: one line for each mistake.
+    """
+    return configuration.load(SETTINGS)
+
+
+def default_components(settings: Settings) -> list[Component]:
+    """Return the components of the deployed service, outermost first."""
+    core = [
+        access_log.component(settings.of(LogSettings)),
+        database.component(settings),
+    ]
+    return [*core, *extensions.components(settings), *features.components(settings)]
+
+
+def create_app(components: Sequence[Component] | None = None, settings: Settings | None = None) -> Service:
+    """Build the application; without arguments, the one that is deployed."""
+    settings = settings or load_settings()
+    parts = default_components(settings) if components is None else components
+    service, log = settings.of(ServiceSettings), settings.of(LogSettings)
+    logging.configure(log, service=service.name, version=service.version, production=service.production)
+    drain = settings.of(LifecycleSettings).drain
+    current = Lifecycle(float(service.production) if drain is None else drain)
+    checks = [check for component in parts for check in component.checks]
+    return Service(
+        [
+            health.component(settings.of(HealthSettings), service.version, checks, current),  # matched last
+            *parts,
+            lifecycle.component(current),  # ready when all others are open
+        ],
+        service=service,
+        http=settings.of(HttpSettings),
+        access=AccessLog(log),
+        lifecycle=current,
+    )
+
+
+async def run(process: Process, components: Sequence[Component], settings: Settings) -> None:
+    """Run a process other than the server, with all components open."""
+    app = create_app(components, settings)
+    async with app.router.lifespan_context(app) as state:
+        await process(state or {})
+
+
+def __getattr__(name: str) -> Callable[[Settings], list[Component]]:
+    if name != "shipped":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("app.main.shipped is now default_components", DeprecationWarning, stacklevel=2)
+    return default_components

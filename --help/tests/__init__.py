@@ -1,0 +1,1 @@
+"""The tests of the service: `features/` is yours, all else is the template's."""

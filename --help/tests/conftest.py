@@ -1,0 +1,153 @@
+"""The shipped service with a database of its own: `client` for most tests, `start` for one with other settings."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.core.component import Component
+from app.core.http.application import Service
+from app.core.settings import Settings, load
+from app.main import SETTINGS, create_app, default_components
+from tests.database import databases
+
+ROOT = Path(__file__).parents[1]
+Serve = Callable[..., Awaitable[ASGIApp]]
+Start = Callable[..., Awaitable[httpx2.AsyncClient]]
+NewDatabase = Callable[[], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop that the service runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the settings, or touches the database, of the machine that it runs on."""
+    for variable in os.environ:
+        if "__" in variable.strip("_"):
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("SECRETS_DIR", os.devnull)
+    monkeypatch.setenv("ENV_FILE", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def new_database() -> Iterator[NewDatabase]:
+    """Opens a migrated database, which is gone at the end: `with new_database() as url`.
+
+    Not in a folder of pytest's: where root runs the tests a server runs as another user, whom every further run of
+    pytest on the machine would shut out of there.
+    """
+    with TemporaryDirectory(prefix="databases-") as directory, databases(Path(directory), migrate) as new:
+        yield new
+
+
+@pytest.fixture
+def database_url(new_database: NewDatabase) -> Iterator[str]:
+    """The URL of a migrated database that no other test uses."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture
+def configured(database_url: str, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings for a test: `configured(http={"body_limit": 100})`. Folders with a default are below the test's own."""
+
+    def configure(**groups: Mapping[str, Any]) -> Settings:
+        overrides: dict[str, dict[str, Any]] = {"service": {"environment": "test"}, "database": {"url": database_url}}
+        for known in SETTINGS:
+            defaults = {name: field.default for name, field in known.model_fields.items()}
+            folders = {name: str(tmp_path / path) for name, path in defaults.items() if isinstance(path, Path)}
+            overrides[known.group] = {**overrides.get(known.group, {}), **folders}
+        for group, values in groups.items():
+            overrides[group] = {**overrides.get(group, {}), **values}
+        return load(SETTINGS, env_file=None, overrides=overrides)
+
+    return configure
+
+
+@pytest.fixture
+async def serve(configured: Callable[..., Settings]) -> AsyncIterator[Serve]:
+    """Opens the service, and returns it as a server would call it: for what a client cannot see."""
+    async with AsyncExitStack() as stack:
+
+        async def open_service(*, extra: Sequence[Component] = (), **groups: Mapping[str, Any]) -> ASGIApp:
+            settings = configured(**groups)
+            app = create_app([*default_components(settings), *extra], settings)
+            return await stack.enter_async_context(Opened(app))
+
+        yield open_service
+
+
+@pytest.fixture
+async def start(serve: Serve) -> AsyncIterator[Start]:
+    """Opens the service, and returns a client of it: `await start(http={...}, extra=[component])`."""
+    async with AsyncExitStack() as stack:
+
+        async def open_client(
+            *, extra: Sequence[Component] = (), address: str = "127.0.0.1", **groups: Mapping[str, Any]
+        ) -> httpx2.AsyncClient:
+            transport = httpx2.ASGITransport(await serve(extra=extra, **groups), client=(address, 123))
+            return await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://service"))
+
+        yield open_client
+
+
+@pytest.fixture
+async def client(start: Start) -> httpx2.AsyncClient:
+    """A client of the shipped service."""
+    return await start()
+
+
+class Opened:
+    """The application between its start and its stop, with the state that a server would hand to each request."""
+
+    def __init__(self, app: Service) -> None:
+        self.app = app
+        self.lifespan = app.router.lifespan_context(app)
+
+    async def __aenter__(self) -> ASGIApp:
+        state = await self.lifespan.__aenter__()
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.app({**scope, "state": dict(state or {})}, receive, send)
+
+        return serve
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.lifespan.__aexit__(None, None, None)
+
+
+def environment(url: str) -> dict[str, str]:
+    """The environment of a command on a database, without the settings of the machine that it runs on."""
+    inherited = {name: value for name, value in os.environ.items() if "__" not in name.strip("_")}
+    given = {"DATABASE__URL": url, "SERVICE__ENVIRONMENT": "test", "ENV_FILE": os.devnull, "SECRETS_DIR": os.devnull}
+    return {**inherited, **given}
+
+
+def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `alembic` on a database."""
+    return subprocess.run(  # noqa: S603  # our own command
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the newest revision."""
+    done = alembic(url, "upgrade", "head")
+    assert done.returncode == 0, done.stdout + done.stderr
