@@ -1,6 +1,7 @@
 """The command line: its commands and their output. Every failure is one line and an exit status."""
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -107,9 +108,9 @@ class Run:
         copies.told()
 
     def _of_this_key(self) -> Iterator[str]:
-        key = self.directory.key.fingerprint if self.directory.key else None
+        key = self.directory.key
         for backup_id, manifest in making.of_service(self.directory, self.service):
-            if isinstance(manifest, Manifest) and manifest.key and manifest.key != key:
+            if key and isinstance(manifest, Manifest) and manifest.key not in {None, key.fingerprint}:
                 say(f"{backup_id} was made with the key {manifest.key}: it is not read")
             else:
                 yield backup_id
@@ -200,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = _refuse(130, "interrupted")
     if run and asked.command in {"backup", "drill", "verify", "prune"}:
-        _note(run.metrics, asked.command, status, time.monotonic() - began)
+        _note(run, status, time.monotonic() - began)
     return status
 
 
@@ -210,8 +211,9 @@ def _refuse(status: int, *lines: str) -> int:
     return status
 
 
-def _note(metrics: Metrics, command: str, status: int, seconds: float) -> None:
+def _note(run: Run, status: int, seconds: float) -> None:
     """Leave the result for alerts. Where that fails, the metrics grow old, which is an alert too."""
+    metrics, command = run.metrics, run.arguments.command
     now = datetime.now(UTC).timestamp()
     metrics.set("backup_last_run_timestamp_seconds", now, command=command)
     metrics.set("backup_last_status", status, command=command)
@@ -219,6 +221,9 @@ def _note(metrics: Metrics, command: str, status: int, seconds: float) -> None:
         metrics.set("backup_last_success_timestamp_seconds", now, command=command)
         metrics.set("backup_duration_seconds", round(seconds, 3), command=command)
     try:
+        disk = shutil.disk_usage(run.directory.path)
+        metrics.set("backup_disk_bytes", disk.total)
+        metrics.set("backup_disk_available_bytes", disk.free)
         metrics.write()
     except OSError as error:
         _refuse(status, f"{metrics.path}: {error.strerror}: the metrics were not written")
