@@ -106,7 +106,9 @@ def test_beside_compose_the_service_tells_of_what_another_container_leaves(servi
         told(server, "verify", "BackupsNotVerified")
 
 
-def test_beside_compose_there_is_a_backup_each_day_and_a_check_and_a_drill_each_week(service: Path, tmp_path: Path) -> None:
+def test_beside_compose_there_is_a_backup_each_day_and_a_check_and_a_drill_each_week(
+    service: Path, tmp_path: Path
+) -> None:
     calls = tmp_path / "calls"
     many = f'echo "$1" >>{calls}; [ "$(grep -c 86400 {calls})" -lt 14 ] || kill $PPID'
     looping(service, tmp_path / "bin", python=f'echo "$3" >>{calls}', sleep=many)

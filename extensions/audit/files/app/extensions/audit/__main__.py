@@ -1,14 +1,16 @@
-"""`python -m app.extensions.audit verify`: verify the records."""
+"""`python -m app.extensions.audit`: `verify` the records, or record that they were `restored`."""
 
 import argparse
 import fcntl
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import load
-from app.extensions.audit.chain import START, Chain, Head, opened, read_head
+from app.core.telemetry import SecurityEvent
+from app.extensions.audit.chain import START, Chain, Head, opened, read_head, record_of
 from app.extensions.audit.settings import AuditSettings
 
 
@@ -16,17 +18,19 @@ class Tampered(Exception):
     """The chain was changed."""
 
 
-def verify(files: Sequence[Path], key: bytes, *, after: Head = START, known: Sequence[Head] = ()) -> Head:
+def verify(
+    files: Sequence[Path], key: bytes, *, after: Head = START, known: Sequence[Head] = (), noted: bool = True
+) -> Head:
     """Read files, the oldest first, and return the end of their chain.
 
     `after` is the end of the chain before these files; `known` are ends that were stored elsewhere and have to be in
-    the files.
+    the files, as has the one of the head file unless `noted` is false.
 
     Raises:
         Tampered: a record was changed, removed, added or moved.
         OSError: a file cannot be read.
     """
-    head, missing = after, {*known, *_noted(files[-1])} - {START, after}
+    head, missing = after, {*known, *(_noted(files[-1]) if noted else ())} - {START, after}
     for file in files:
         for place, line in _lines(file):
             try:
@@ -41,6 +45,23 @@ def verify(files: Sequence[Path], key: bytes, *, after: Head = START, known: Seq
     if missing:
         raise Tampered(f"the chain ends with record {head.number} and does not have {', '.join(map(str, missing))}")
     return head
+
+
+def restored(chain: Chain, key: bytes) -> Head:
+    """Record that a backup of the records was restored, and return the new end of the chain.
+
+    Raises:
+        Tampered: the restored records are not as they were written.
+        OSError: the file cannot be read or written.
+    """
+    chain.path.touch(0o640)  # the backup may be older than the first record
+    after = START
+    with suppress(StopIteration, ValueError, LookupError):  # a wrong first record is named by `verify`
+        first, previous = opened(next(_lines(chain.path))[1], key)
+        after = Head(first.number - 1, previous)  # earlier files may be archived
+    aside = sorted(chain.path.parent.glob(f"{chain.path.name}.before-*"))
+    event = SecurityEvent("audit_trail_restored", subject=str(aside[-1]) if aside else "")
+    return chain.restored(verify([chain.path], key, after=after, noted=False), record_of(event))
 
 
 def _noted(file: Path) -> list[Head]:
@@ -76,9 +97,14 @@ def main() -> int:
         metavar="HEAD",
         help="an end that was stored elsewhere",
     )
+    commands.add_parser("restored", help="record that a backup of the current file was restored")
     arguments = parser.parse_args()
     try:
         settings = load([AuditSettings]).of(AuditSettings)
+        if arguments.command == "restored":
+            new = restored(Chain(settings.path, settings.sealing_key), settings.sealing_key)
+            sys.stdout.write(f"the restore is recorded; the end is\n{new}\n")
+            return 0
         files = arguments.files or [settings.path]
         end = verify(files, settings.sealing_key, after=arguments.after, known=arguments.known)
     except Tampered as error:

@@ -111,6 +111,13 @@ class Chain:
                 os.close(descriptor)
         return head
 
+    def restored(self, end: Head, record: Record) -> Head:
+        """Go on after `end`, where the restored records end. `record` gets the end that was noted before."""
+        with self.locked(fcntl.LOCK_EX) as head_file:
+            before = read_head(head_file)
+            os.pwrite(head_file, _as_text(end), 0)
+        return self.append([{**record, "before": str(before)}])
+
     @contextmanager
     def locked(self, how: int) -> Iterator[int]:
         """Hold the lock, and yield the head file."""
