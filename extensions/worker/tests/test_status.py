@@ -12,9 +12,8 @@ import pytest
 
 from app.core.component import Component, State
 from app.core.telemetry import listening
-from app.extensions.worker import Jobs, job
+from app.extensions.worker import Jobs, JobsWaiting, OldestJob, WorkersSeen, job
 from app.extensions.worker import jobs as jobs_module
-from app.extensions.worker.registry import JobsWaiting, OldestJob, WorkersSeen
 from tests.conftest import Start
 from tests.extensions.worker.conftest import Work, until
 from tests.extensions.worker.test_running import take

@@ -11,7 +11,18 @@ from app.core.errors import ConfigurationInvalid
 from app.core.health import HealthSettings
 from app.core.settings import ServiceSettings, Settings
 from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable, status_of, status_router, watch
-from app.extensions.worker.registry import Call, Job, JobFailed, JobFinished, WorkerSettings, job, own_database
+from app.extensions.worker.registry import (
+    Call,
+    Job,
+    JobFailed,
+    JobFinished,
+    JobsWaiting,
+    OldestJob,
+    WorkerSettings,
+    WorkersSeen,
+    job,
+    own_database,
+)
 
 if TYPE_CHECKING:
     from app.extensions.worker.queues import Queue
@@ -24,7 +35,10 @@ __all__ = [
     "Jobs",
     "JobsDep",
     "JobsUnavailable",
+    "JobsWaiting",
+    "OldestJob",
     "WorkerSettings",
+    "WorkersSeen",
     "component",
     "job",
 ]
