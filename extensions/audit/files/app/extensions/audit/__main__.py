@@ -4,7 +4,6 @@ import argparse
 import fcntl
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from app.core.errors import ConfigurationInvalid
@@ -18,19 +17,17 @@ class Tampered(Exception):
     """The chain was changed."""
 
 
-def verify(
-    files: Sequence[Path], key: bytes, *, after: Head = START, known: Sequence[Head] = (), noted: bool = True
-) -> Head:
+def verify(files: Sequence[Path], key: bytes, *, after: Head = START, known: Sequence[Head] = ()) -> Head:
     """Read files, the oldest first, and return the end of their chain.
 
     `after` is the end of the chain before these files; `known` are ends that were stored elsewhere and have to be in
-    the files, as has the one of the head file unless `noted` is false.
+    the files.
 
     Raises:
         Tampered: a record was changed, removed, added or moved.
         OSError: a file cannot be read.
     """
-    head, missing = after, {*known, *(_noted(files[-1]) if noted else ())} - {START, after}
+    head, missing = after, {*known, *_noted(files[-1])} - {START, after}
     for file in files:
         for place, line in _lines(file):
             try:
@@ -45,23 +42,6 @@ def verify(
     if missing:
         raise Tampered(f"the chain ends with record {head.number} and does not have {', '.join(map(str, missing))}")
     return head
-
-
-def restored(chain: Chain, key: bytes) -> Head:
-    """Record that a backup of the records was restored, and return the new end of the chain.
-
-    Raises:
-        Tampered: the restored records are not as they were written.
-        OSError: the file cannot be read or written.
-    """
-    chain.path.touch(0o640)  # the backup may be older than the first record
-    after = START
-    with suppress(StopIteration, ValueError, LookupError):  # a wrong first record is named by `verify`
-        first, previous = opened(next(_lines(chain.path))[1], key)
-        after = Head(first.number - 1, previous)  # earlier files may be archived
-    aside = sorted(chain.path.parent.glob(f"{chain.path.name}.before-*"))
-    event = SecurityEvent("audit_trail_restored", subject=str(aside[-1]) if aside else "")
-    return chain.restored(verify([chain.path], key, after=after, noted=False), record_of(event))
 
 
 def _noted(file: Path) -> list[Head]:
@@ -80,6 +60,28 @@ def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
         for number, line in enumerate(lines, start=1):
             if line.endswith(b"\n"):
                 yield f"{file}:{number}", line
+
+
+def restored(chain: Chain, key: bytes) -> Head:
+    """Record that a backup of the records was restored, and return the new end of the chain.
+
+    Raises:
+        Tampered: the restored records are not as they were written.
+        OSError: the file cannot be read or written.
+    """
+    chain.path.touch(0o640)  # the backup may be older than the first record
+    end: Head | None = None  # earlier files may be archived, so the first record is taken as it is
+    for place, line in _lines(chain.path):
+        try:
+            found, previous = opened(line, key)
+        except (ValueError, LookupError) as error:
+            raise Tampered(f"{place}: this is no record that was written ({error})") from error
+        if end and (found.number, previous) != (end.number + 1, end.seal):
+            raise Tampered(f"{place}: record {found.number} does not follow record {end.number}")
+        end = found
+    aside = sorted(chain.path.parent.glob(f"{chain.path.name}.before-*"))
+    event = SecurityEvent("audit_trail_restored", subject=str(aside[-1]) if aside else "")
+    return chain.restored(record_of(event))
 
 
 def main() -> int:

@@ -111,12 +111,12 @@ class Chain:
                 os.close(descriptor)
         return head
 
-    def restored(self, end: Head, record: Record) -> Head:
-        """Go on after `end`, where the restored records end. `record` gets the end that was noted before."""
+    def restored(self, record: Record) -> Head:
+        """Go on after the records that a restore put here. `record` gets the end that was noted before."""
         with self.locked(fcntl.LOCK_EX) as head_file:
-            before = read_head(head_file)
-            os.pwrite(head_file, _as_text(end), 0)
-        return self.append([{**record, "before": str(before)}])
+            before = os.pread(head_file, 200, 0).decode(errors="replace").partition("\n")[0].lstrip("0")
+            os.ftruncate(head_file, 0)  # so that the end is that of the records
+        return self.append([{**record, "before": before}])
 
     @contextmanager
     def locked(self, how: int) -> Iterator[int]:
