@@ -79,6 +79,10 @@ TESTED = {
         ' "$LITESTREAM_DATABASE"'
     ): "delivery/test_recovery::test_a_file_goes_back_to_a_moment",
     (
+        "mkdir -p var/before && find var -maxdepth 1 -name 'service.db*' -exec mv {} var/before/ ';'"
+        " && mv var/restored.db var/service.db"
+    ): "delivery/test_recovery::test_a_file_goes_back_to_a_moment",
+    (
         'pgbackrest --stanza=my-service --delta --type=time --target="$MOMENT" --target-action=promote restore'
     ): "delivery/test_recovery::test_a_server_goes_back_to_a_moment",
     "pgbackrest --stanza=my-service --repo=2 --type=full backup": (
@@ -123,10 +127,6 @@ HOSTED = {
         'export LITESTREAM_DATABASE="$PWD/var/service.db" LITESTREAM_REPLICA="file:///srv/replica"'
         ' LITESTREAM_ENDPOINT=""'
     ): "a folder below /srv; the test of the commands after it sets the same variables",
-    (
-        "mkdir -p var/before && find var -maxdepth 1 -name 'service.db*' -exec mv {} var/before/ ';'"
-        " && mv var/restored.db var/service.db"
-    ): ("a service that is stopped by hand"),
     "git pull": "a repository that has a newer version",
     "sudo install --mode=600 /dev/stdin /etc/my-service/secrets/HEALTH__KEY": "a machine of one's own",
     "kubectl create namespace my-service-production": "a cluster",
