@@ -49,15 +49,13 @@ TESTED = {
     ),
     **dict.fromkeys(
         (
-            "docker compose --file compose.production.yaml down",
-            "docker compose --file compose.production.yaml up --detach --wait redis queue",
-            "docker compose --file compose.production.yaml up --detach --wait postgres redis",
-            "docker compose --file compose.production.yaml run --rm --no-deps backups python -m ops list",
-            "docker compose --file compose.production.yaml run --rm --no-deps backups python -m ops restore",
-            (
-                "docker compose --file compose.production.yaml run --rm --no-deps app"
-                " python -m app.extensions.audit restored"
-            ),
+            "export COMPOSE_FILE=compose.production.yaml",
+            "docker compose down",
+            "docker compose up --detach --wait redis queue",
+            "docker compose up --detach --wait postgres redis",
+            "docker compose run --rm --no-deps backups python -m ops list",
+            "docker compose run --rm --no-deps backups python -m ops restore",
+            "docker compose run --rm --no-deps app python -m app.extensions.audit restored",
         ),
         "delivery/test_backup_drills::test_the_steps_for_compose_restore_it_too",
     ),

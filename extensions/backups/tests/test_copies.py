@@ -149,12 +149,12 @@ def test_verify_replaces_damaged_copies_by_a_good_one_and_says_so_once(ops: Ops,
     changed(here)
     first, second = stores(settings(store))
     obstore.put(second.store, f"{store['PREFIX']}{there.name}/database.gz.age", b"short")
-    mended = ops("verify", "--all", **store)
-    assert (mended.status, mended.error.count("\n")) == (3, 4), mended
-    assert f"backup {here.name} is damaged: database.gz.age is not what was stored\n" in mended.error
-    assert f"backup {here.name}: the copy in bucket one (store) is used\n" in mended.error
-    assert f"backup {here.name} was damaged: it was replaced\n" in mended.error
-    assert f"backup {there.name} was damaged in bucket two (replica): it was replaced\n" in mended.error
+    repaired = ops("verify", "--all", **store)
+    assert (repaired.status, repaired.error.count("\n")) == (3, 4), repaired
+    assert f"backup {here.name} is damaged: database.gz.age is not what was stored\n" in repaired.error
+    assert f"backup {here.name}: the copy in bucket one (store) is used\n" in repaired.error
+    assert f"backup {here.name} was damaged: it was replaced\n" in repaired.error
+    assert f"backup {there.name} was damaged in bucket two (replica): it was replaced\n" in repaired.error
     assert (here / "database.gz.age").read_bytes() == whole
     assert all(second.good(second.manifest(folder.name)) for folder in (here, there))
     again = ops("verify", "--all", **store)
