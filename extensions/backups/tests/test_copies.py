@@ -1,4 +1,4 @@
-"""One copy stands in for another: a dead store, a damaged file and a full disk hinder nothing that can be done."""
+"""One copy replaces another: a dead store, a damaged file and a full disk hinder nothing that can be done."""
 
 import errno
 import os
