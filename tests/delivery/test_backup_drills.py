@@ -1,15 +1,20 @@
 """Drills as an operator does them: with the commands of docs/backups.md, and nothing else."""
 
 import json
+import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.docs.markdown import commands, section
 from tests.live.conftest import Make, new_database, postgres_server, rendered, shared
-from tests.live.service import ORDERS, Rendered, order, running
+from tests.live.service import BOUND, ORDERS, Rendered, free_port, order, running
 
 __all__ = ["new_database", "postgres_server", "rendered", "shared"]  # the fixtures of the live tests
 ANSWERS: dict[str, Any] = {
@@ -68,6 +73,26 @@ class Operator:
         )
 
 
+@contextmanager
+def stores(python: Path, folder: Path) -> Iterator[str]:
+    """Run a server with the buckets `one` and `two`, and yield its URL."""
+    port = free_port()
+    command = [str(python), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with (folder / "store.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + BOUND
+            for bucket in ("one", "two"):
+                while True:
+                    with suppress(httpx2.TransportError):
+                        httpx2.put(f"{url}/{bucket}").raise_for_status()
+                        break
+                    assert time.monotonic() < deadline, (folder / "store.log").read_text()
+                    time.sleep(0.1)
+            yield url
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def operator(rendered: Make, tmp_path: Path) -> Operator:
     """An operator of a service with an audit log, and with a backup of the first of its two orders."""
@@ -108,11 +133,30 @@ def test_after_a_restore_the_audit_log_verifies_and_has_a_record_of_it(operator:
     assert operator.enter("python -m app.extensions.audit verify").startswith("3 records are as they were written")
 
 
-def test_where_paths_name_the_trail_alone_it_verifies_too(operator: Operator) -> None:
-    operator.settings["BACKUPS__PATHS"] = operator.settings["AUDIT__PATH"]
-    operator.enter("python -m ops backup")
-    operator.follow("Restore")
-    assert names(operator)[-1] == "audit_trail_restored"
+def test_a_new_machine_is_restored_from_the_replica_while_the_first_store_is_dead(
+    operator: Operator, tmp_path: Path
+) -> None:
+    with stores(operator.service.python, tmp_path) as url:
+        operator.settings |= {
+            "BACKUPS__BUCKET": "one",
+            "BACKUPS__ENDPOINT": url,
+            "BACKUPS__ACCESS_KEY": "an-id",
+            "BACKUPS__SECRET_KEY": "a-secret",
+            "BACKUPS__REPLICA_BUCKET": "two",
+            "BACKUPS__REPLICA_ENDPOINT": url,
+            "BACKUPS__REPLICA_ACCESS_KEY": "an-id",
+            "BACKUPS__REPLICA_SECRET_KEY": "a-secret",
+        }
+        operator.enter("python -m ops backup")
+        before = names(operator)
+        shutil.rmtree(operator.settings["BACKUPS__DIRECTORY"])
+        shutil.rmtree(Path(operator.settings["AUDIT__PATH"]).parent)
+        Path(operator.service.database.partition("///")[2]).unlink()
+        operator.settings |= {"BACKUPS__ENDPOINT": "http://127.0.0.1:1", "BACKUPS__TIMEOUT": "2"}
+        operator.enter("python -m ops list", status=6)
+        said = operator.follow("Restore")
+    assert "bucket one (store)" in said
+    assert names(operator) == [*before, "audit_trail_restored"]
     operator.enter("python -m app.extensions.audit verify")
 
 

@@ -94,9 +94,9 @@ def test_a_store_that_is_dead_keeps_neither_old_backups_nor_the_time_of_another_
 
 @pytest.mark.parametrize("culprit", ["disk", "database"])
 def test_old_backups_go_though_no_new_one_can_be_made(
-    ops: Ops, tmp_path: Path, culprit: str, monkeypatch: pytest.MonkeyPatch
+    ops: Ops, store: Store, tmp_path: Path, culprit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ops("backup", **FEW).status == 0
+    assert ops("backup", **FEW, **store).status == 0
     (newest,) = kept(tmp_path)
     old = aged(newest, 40)
 
@@ -107,7 +107,9 @@ def test_old_backups_go_though_no_new_one_can_be_made(
         raise DatabaseFailed("the database does not answer")
 
     monkeypatch.setattr(making, "make", fails)
-    failed = ops("backup", **FEW)
+    before = copied_at(tmp_path)
+    failed = ops("backup", **FEW, **store)
+    assert copied_at(tmp_path) == before, "nothing arrived"
     assert (failed.status, failed.error.count("\n")) == (7 if culprit == "disk" else 9, 1), failed
     assert (old.exists(), kept(tmp_path)) == (False, [newest])
 

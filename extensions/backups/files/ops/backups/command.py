@@ -49,8 +49,8 @@ class Run:
                 making.prune(self.directory, self.mine, self.service)
             for store in stores(self.mine):
                 with failures.kept():
-                    failures += making.send(store, self.directory, self.service)
-                    self.metrics.set("backup_copy_timestamp_seconds", time.time(), store=store.name)
+                    if making.send(store, self.directory, self.service, failures):
+                        self.metrics.set("backup_copy_timestamp_seconds", time.time(), store=store.name)
                     making.prune(store, self.mine, self.service)
         failures.raised()
 

@@ -94,13 +94,13 @@ def verify(settings: Settings, directory: Directory, manifest: Manifest, folder:
                 unpacked.discard()
 
 
-def send(store: Store, directory: Directory, service: str, tell: Say = say) -> Failures:
-    """Send a store each backup of this machine that it does not have. Returns those that are damaged.
+def send(store: Store, directory: Directory, service: str, damaged: Failures) -> list[str]:
+    """Send a store each backup of this machine that it does not have. Returns their ids, and notes damaged ones.
 
     Raises:
         StoreFailed: the store cannot be reached, or refuses.
     """
-    damaged, there = Failures(), store.ids()
+    sent, there = [], store.ids()
     for backup_id, manifest in of_service(directory, service):
         if backup_id in there or isinstance(manifest, BackupRefused):
             continue
@@ -111,8 +111,9 @@ def send(store: Store, directory: Directory, service: str, tell: Say = say) -> F
             damaged.append(error)
             continue
         store.send(manifest, folder)
-        tell(f"sent {backup_id} to bucket {store.bucket} ({store.name})")
-    return damaged
+        sent.append(backup_id)
+        say(f"sent {backup_id} to bucket {store.bucket} ({store.name})")
+    return sent
 
 
 def of_service(place: Place, service: str) -> Iterator[tuple[str, Manifest | BackupRefused]]:
