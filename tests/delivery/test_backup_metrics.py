@@ -51,9 +51,11 @@ def test_on_one_machine_the_instances_tell_of_what_the_timers_start(service: Pat
         with scraping(configuration, tmp_path / "server", port=int(machine.ports["8000"])) as server:
             told(server, "backup", "BackupMissing")
             told(server, "drill", "RestoreDrillMissing")
+            told(server, "verify", "BackupsNotVerified")
+            server.until("min(backup_disk_available_bytes)", least=1)
             server.until("count(backup_rows)", least=2)  # each instance tells it
             (machine.root / "var/lib" / NAME / "backups/backups.prom").unlink()
-            for alert in ("BackupMissing", "RestoreDrillMissing"):
+            for alert in ("BackupMissing", "RestoreDrillMissing", "BackupsNotVerified"):
                 server.until(PENDING.format(alert))
 
 
@@ -101,13 +103,16 @@ def test_beside_compose_the_service_tells_of_what_another_container_leaves(servi
         looping(service, tmp_path / "bin", python=python, sleep="kill $PPID")
         told(server, "backup", "BackupMissing")
         told(server, "drill", "RestoreDrillMissing")
+        told(server, "verify", "BackupsNotVerified")
 
 
-def test_beside_compose_there_is_a_backup_each_day_and_a_drill_each_week(service: Path, tmp_path: Path) -> None:
+def test_beside_compose_there_is_a_backup_each_day_and_a_check_and_a_drill_each_week(
+    service: Path, tmp_path: Path
+) -> None:
     calls = tmp_path / "calls"
     many = f'echo "$1" >>{calls}; [ "$(grep -c 86400 {calls})" -lt 14 ] || kill $PPID'
     looping(service, tmp_path / "bin", python=f'echo "$3" >>{calls}', sleep=many)
-    week = ["backup", "drill", "86400", *["backup", "86400"] * 6]
+    week = ["backup", "verify", "drill", "86400", *["backup", "86400"] * 6]
     assert calls.read_text().split() == [*week, *week]
 
 

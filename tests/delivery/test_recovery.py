@@ -120,6 +120,14 @@ def test_a_file_goes_back_to_a_moment(
     assert done.returncode == 0, done.stderr
     record_testsuite_property("file restored", round(time.monotonic() - began, 2))
     assert checksum(root / "var" / "restored.db") == wanted
+    (exchange,) = page(root, "mkdir -p var/before")
+    for present in (False, True):  # the file is gone; then it is there, with its log
+        if present:
+            shutil.copy(database, root / "var" / "restored.db")
+            database.with_name("service.db-wal").write_bytes(b"")
+        subprocess.run(["sh", "-c", exchange], cwd=root, check=True)
+        assert checksum(database) == wanted
+    assert {path.name for path in (root / "var" / "before").iterdir()} == {"service.db", "service.db-wal"}
 
 
 @contextmanager

@@ -123,6 +123,23 @@ def test_a_migration_that_fails_restarts_nothing(installed: Machine) -> None:
 
 
 @LIFE
+@pytest.mark.full
+def test_an_old_release_that_does_not_start_either_is_not_said_to_serve(installed: Machine) -> None:
+    before, revision = installed.release(), installed.checkout / "migrations/versions/0002_notes.py"
+    installed.edit("ops/systemd/app@.service", "SERVER__KEEP_ALIVE=75", "SERVER__KEEP_ALIVE=-1")
+    revision.write_text(NEXT.replace('op.drop_table("notes")', "raise ValueError"))
+    said = installed.install(status=1)
+    assert "the database stays where it is" in said
+    assert said.splitlines()[-1].startswith(f"install.sh: {before} is in place again, and does not start either")
+    assert "serves again" not in said
+    installed.edit("ops/systemd/app@.service", "SERVER__KEEP_ALIVE=-1", "SERVER__KEEP_ALIVE=75")
+    revision.write_text(NEXT)
+    installed.install()
+    installed.install("--rollback", "--downgrade")
+    assert (installed.release(), versions(installed)) == (before, ("0.1.0", "0.1.0"))
+
+
+@LIFE
 def test_an_upgrade_can_be_taken_back_and_the_service_be_removed(installed: Machine) -> None:
     installed.edit("pyproject.toml", 'version = "0.1.0"', 'version = "0.2.0"')
     (installed.checkout / "migrations/versions/0002_notes.py").write_text(NEXT)

@@ -47,6 +47,21 @@ TESTED = {
         ),
         "delivery/test_systemd_backups::test_backups_begin_with_the_installation_and_are_restored_as_the_page_says",
     ),
+    **dict.fromkeys(
+        (
+            "export COMPOSE_FILE=compose.production.yaml",
+            "docker compose down",
+            "docker compose up --detach --wait redis queue",
+            "docker compose up --detach --wait postgres redis",
+            "docker compose run --rm --no-deps backups python -m ops list",
+            "docker compose run --rm --no-deps backups python -m ops restore",
+            "docker compose run --rm --no-deps app python -m app.extensions.audit restored",
+        ),
+        "delivery/test_backup_drills::test_the_steps_for_compose_restore_it_too",
+    ),
+    "python -m app.extensions.audit restored": (
+        "delivery/test_backup_drills::test_after_a_restore_the_audit_log_verifies_and_has_a_record_of_it"
+    ),
     "python -m ops backup": "delivery/test_backups::test_each_command_of_the_page_does_what_it_says",
     "python -m ops drill": "delivery/test_backups::test_each_command_of_the_page_does_what_it_says",
     "python -m ops key": "delivery/test_backups::test_each_command_of_the_page_does_what_it_says",
@@ -60,6 +75,10 @@ TESTED = {
     (
         'litestream restore -config ops/backups/litestream.yml -timestamp "$MOMENT" -o var/restored.db'
         ' "$LITESTREAM_DATABASE"'
+    ): "delivery/test_recovery::test_a_file_goes_back_to_a_moment",
+    (
+        "mkdir -p var/before && find var -maxdepth 1 -name 'service.db*' -exec mv {} var/before/ ';'"
+        " && mv var/restored.db var/service.db"
     ): "delivery/test_recovery::test_a_file_goes_back_to_a_moment",
     (
         'pgbackrest --stanza=my-service --delta --type=time --target="$MOMENT" --target-action=promote restore'
@@ -106,9 +125,6 @@ HOSTED = {
         'export LITESTREAM_DATABASE="$PWD/var/service.db" LITESTREAM_REPLICA="file:///srv/replica"'
         ' LITESTREAM_ENDPOINT=""'
     ): "a folder below /srv; the test of the commands after it sets the same variables",
-    "mkdir -p var/before && mv var/service.db* var/before/ && mv var/restored.db var/service.db": (
-        "a service that is stopped by hand"
-    ),
     "git pull": "a repository that has a newer version",
     "sudo install --mode=600 /dev/stdin /etc/my-service/secrets/HEALTH__KEY": "a machine of one's own",
     "kubectl create namespace my-service-production": "a cluster",
@@ -133,6 +149,10 @@ HOSTED = {
     (
         "kubectl scale deployment/my-service deployment/my-service-worker --replicas=1"
         " --namespace=my-service-production"
+    ): "a cluster",
+    (
+        "kubectl exec deployment/my-service --namespace=my-service-production"
+        " -- python -m app.extensions.audit restored"
     ): "a cluster",
     "kubectl logs job/restore --follow --namespace=my-service-production": "a cluster",
     "kubectl logs job/list --namespace=my-service-production": "a cluster",

@@ -1,6 +1,8 @@
 """Copies in stores: sent to both, taken back from either, and what happens when one is not there."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import obstore
@@ -67,7 +69,7 @@ def test_a_store_that_fails_is_one_line_and_the_other_one_has_its_copy(
 def test_wrong_credentials_are_said(ops: Ops, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0)  # from now on it looks at keys
     refused = ops("backup", **store)
-    assert (refused.status, refused.error.count("\n")) == (6, 1), refused
+    assert (refused.status, refused.error.count("\n")) == (6, 2), "a line for each store"
     assert "not-ours" not in refused.error
     assert len(kept(tmp_path)) == 1
 
@@ -123,3 +125,10 @@ def test_the_service_takes_no_notice_of_these_settings(monkeypatch: pytest.Monke
     assert "SERVICE__ENVIRONMENT" in str(raised.value)
     assert "BACKUPS__" not in str(raised.value)
     assert ops("backup", KEEP_DAILY="3").status == 0
+
+
+def test_a_command_imports_neither_the_service_nor_a_web_framework() -> None:
+    code = "import sys, ops.backups.command; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)  # noqa: S603
+    assert not {"app.main", "fastapi", "starlette", "uvicorn", "app.extensions"} & set(done.stdout.split())

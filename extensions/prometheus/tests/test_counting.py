@@ -1,6 +1,7 @@
 """Metrics of requests and events: the counts, their labels, and what is not counted."""
 
 import re
+import time
 from typing import NamedTuple
 
 import anyio
@@ -198,3 +199,17 @@ async def test_the_families_are_told_in_the_format_that_is_asked_for(client: htt
     assert answer.text.endswith("# EOF\n") is accept.startswith("application/openmetrics-text")
     assert len(re.findall("^# TYPE ", answer.text, re.MULTILINE)) >= 25
     assert "_created" not in answer.text
+
+
+async def test_code_that_holds_the_event_loop_shows_as_its_lag(start: Start) -> None:
+    router = APIRouter()
+
+    @router.get("/hold")
+    async def hold() -> None:
+        time.sleep(0.4)  # noqa: ASYNC251  # as a careless route does
+
+    client = await start(extra=[Component(name="hold", routers=[router])])
+    await scrape_until(client, "event_loop_lag_seconds_count", 1)
+    before = (await scrape(client)).total("event_loop_lag_seconds_sum")
+    await client.get("/hold")
+    await scrape_until(client, "event_loop_lag_seconds_sum", before + 0.25)

@@ -23,7 +23,7 @@ async def test_a_request_is_a_span_of_the_caller_in_the_trace_of_the_log(
     sink: Sink, trace: Trace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = await trace()
-    headers = {"X-Correlation-ID": "asked-by-ada", "traceparent": f"00-{TRACE}-{CALLER}-01"}
+    headers = {"X-Correlation-ID": "asked-by-ada", "traceparent": f"00-{TRACE}-{CALLER}-01", "User-Agent": "ada/1"}
     answer = await service.get("/working/plain/7?q=1", headers=headers)
     assert answer.json()["traceparent"].startswith(f"00-{TRACE}-")
     (span,) = await arrived(sink, "GET /working/plain/{number}")
@@ -38,6 +38,7 @@ async def test_a_request_is_a_span_of_the_caller_in_the_trace_of_the_log(
         "http.response.body.size": len(answer.content),
         "correlation_id": "asked-by-ada",
         "enduser.id": "ada",
+        "user_agent.original": "ada/1",
     }
     assert f"trace_id={TRACE}" in capsys.readouterr().out.replace(" ", "")
     assert sink.received["path"] == "/v1/traces"

@@ -19,6 +19,7 @@ class RequestContext:
     principal: str | None = None
     """The authenticated caller, such as `user:ada`."""
     code: str | None = None
+    user_agent: str | None = None
     correlation_id = ""
     trace_id = ""
     trace_flags = "00"

@@ -16,6 +16,9 @@ OF_EXTENSIONS = (
     ("outbound", "BreakerChanged", ("bank", "open")),
     ("worker", "JobFinished", ("send_mail", "complete", 0.3)),
     ("worker", "JobFinished", ("send_mail", "failed", 3.0, 5)),
+    ("worker", "JobsWaiting", ("my-service", 1)),
+    ("worker", "OldestJob", ("my-service", 2.5)),
+    ("worker", "WorkersSeen", ("my-service", 1)),
     ("prometheus", "TokensUsed", ("large", 1000, 200, 0.03)),
 )
 EVENTS = (

@@ -42,6 +42,9 @@ async def broken() -> None:
     raise RuntimeError("oh")
 
 
+CALLER = {"X-Correlation-ID": "order-4711", "User-Agent": b"orders/1.0 \xdc" + b"x" * 5000}
+
+
 @pytest.fixture
 def record(start: Start, log_lines: Lines) -> Record:
     async def send(method: str, path: str, *, settings: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -56,8 +59,15 @@ def record(start: Start, log_lines: Lines) -> Record:
     return send
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/startup"])
+async def test_a_probe_leaves_a_record_only_if_it_fails_or_is_asked_for(record: Record, path: str) -> None:
+    assert await record("GET", path) == {}
+    assert (await record("GET", path, settings={"level": "DEBUG"}))["status"] == 200
+    assert (await record("POST", path))["status"] == 405
+
+
 async def test_a_record_says_who_asked_what_and_how_it_went(record: Record) -> None:
-    line = await record("POST", "/things/7?token=s3cr3t", json=[1, 2], headers={"X-Correlation-ID": "order-4711"})
+    line = await record("POST", "/things/7?token=s3cr3t", json=[1, 2], headers=CALLER)
     assert {
         "level": "info",
         "event": "request",
@@ -68,6 +78,7 @@ async def test_a_record_says_who_asked_what_and_how_it_went(record: Record) -> N
         "received": 5,
         "sent": 5,
         "client": "127.0.0.1",
+        "user_agent": "orders/1.0 Ü" + "x" * 188,
         "principal": "user 7",
         "correlation_id": "order-4711",
         "version": "0.1.0",

@@ -1,14 +1,19 @@
 """Reads and writes, as they are on every database."""
 
+from contextlib import suppress
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import APIRouter
 from sqlalchemy import delete, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import Executable
 
+from app.core.data.engine import DatabaseSettings
 from app.core.database import DatabaseDep
+from app.core.errors import ServiceError
+from app.core.telemetry import QueryFinished, listening
 from tests.conftest import Start
 from tests.core import things
 from tests.core.conftest import Lines
@@ -18,6 +23,7 @@ STATEMENTS: dict[str, Executable] = {
     "select": select(Thing.name),
     "insert": insert(Thing).values(name="second"),
     "delete": delete(Thing),
+    "wrong": text("SELECT nothing_that_is_there"),
     "text": text("DELETE FROM test_things"),
 }
 router = APIRouter(prefix="/things")
@@ -42,9 +48,24 @@ async def count_with_more_time(name: str, database: DatabaseDep) -> int:
     return len(seen)
 
 
+@router.post("/cut-off")
+async def cut_off(database: DatabaseDep) -> str:
+    """Waits for a lock that another transaction holds, until a time limit ends that."""
+    async with database.transaction() as session:
+        session.add(Thing(name="contended"))
+    async with database.engine.begin() as holder:
+        await holder.execute(delete(Thing))
+        with suppress(ServiceError, SQLAlchemyError):
+            async with database.transaction() as session:
+                await session.execute(delete(Thing))
+    return "cut off"
+
+
 @pytest.fixture
 async def client(start: Start) -> httpx2.AsyncClient:
-    return await start(extra=[things.component(router)], log={"format": "json"}, database={"slow_query": 1e-9})
+    limit = "busy_timeout" if "busy_timeout" in DatabaseSettings.model_fields else "statement_timeout"
+    database = {"slow_query": 1e-9, limit: 0.3}
+    return await start(extra=[things.component(router)], log={"format": "json"}, database=database)
 
 
 async def test_a_connection_for_reads_reads(client: httpx2.AsyncClient) -> None:
@@ -73,3 +94,23 @@ async def test_a_slow_query_is_a_warning(client: httpx2.AsyncClient, log_lines: 
     assert line["level"] == "warning"
     assert line["statement"].startswith("SELECT test_things.name")
     assert line["duration"] > 0
+
+
+async def test_a_statement_that_was_cut_off_is_a_slow_query_and_is_counted(
+    client: httpx2.AsyncClient, log_lines: Lines
+) -> None:
+    seen: list[QueryFinished] = []
+    with listening(QueryFinished, seen.append):
+        assert (await client.post("/things/cut-off")).json() == "cut off"
+    line = max((line for line in log_lines() if line["event"] == "slow query"), key=lambda line: line["duration"])
+    assert line["duration"] > 0.25
+    assert line["error"]
+    assert [query.statement for query in seen if query.duration > 0.25] == [line["statement"]]
+
+
+async def test_a_statement_that_fails_is_counted_once(client: httpx2.AsyncClient, log_lines: Lines) -> None:
+    seen: list[QueryFinished] = []
+    with listening(QueryFinished, seen.append):
+        assert (await client.get("/things/read/wrong")).status_code == 500
+    assert [query.statement for query in seen].count("SELECT nothing_that_is_there") == 1
+    assert [line.get("error") for line in log_lines() if line["event"] == "slow query"].count(None) == len(seen) - 1

@@ -100,6 +100,22 @@ async def test_parts_are_checked_side_by_side_each_within_its_time(start: Start)
     assert time.perf_counter() - started < 8  # one after the other they would take 9
 
 
+async def test_readiness_is_answered_before_a_check_that_hangs(start: Start) -> None:
+    hangs, works, matters_not = Part(), Part(), Part()
+    other = Component(name="other", checks=[Check(name="other", probe=matters_not.probe, critical=False)])
+    client = await start(extra=[component(hangs, works, timeout=3.0), other])
+    hangs.seconds = matters_not.seconds = 60.0
+    for _ in range(3):
+        started = time.perf_counter()
+        answer = await client.get("/health/ready")
+        assert answer.json()["details"]["failing"] == ["part 1"]
+        assert time.perf_counter() - started < 1
+    hangs.seconds = 0.0
+    with anyio.fail_after(4):  # the round that hangs ends
+        while (await client.get("/health/ready")).status_code != 200:
+            await anyio.sleep(0.05)
+
+
 async def test_however_many_ask_the_parts_are_checked_once_in_two_seconds(
     start: Start, part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:

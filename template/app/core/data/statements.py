@@ -39,13 +39,24 @@ def observe(engine: AsyncEngine, slow: float) -> None:
             connection.info[_ALTERED] = True
         context.started = time.perf_counter()
 
-    @event.listens_for(sync, "after_cursor_execute")
-    def after(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: Any) -> None:
-        duration = time.perf_counter() - context.started
+    def finished(statement: str, context: Any, **more: str) -> None:
+        started, context.started = context.started, None
+        duration = time.perf_counter() - started
         if duration >= slow:
-            logger.warning("slow query", extra={"duration": round(duration, 6), "statement": statement[:1000]})
+            told = {"duration": round(duration, 6), "statement": statement[:1000], **more}
+            logger.warning("slow query", extra=told)
         if telemetry.anyone_listens_to(telemetry.QueryFinished):
             telemetry.emit(telemetry.QueryFinished(statement.split(maxsplit=1)[0].upper(), duration, statement))
+
+    @event.listens_for(sync, "after_cursor_execute")
+    def after(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: Any) -> None:
+        finished(statement, context)
+
+    @event.listens_for(sync, "handle_error")
+    def failed(error: ExceptionContext) -> None:
+        # The slowest statements are those that a time limit has cut off. A failed fetch was counted before.
+        if error.statement and getattr(error.execution_context, "started", None) is not None:
+            finished(error.statement, error.execution_context, error=type(error.original_exception).__name__)
 
     @event.listens_for(sync, "checkin")
     def returned(_: Any, record: Any) -> None:

@@ -52,6 +52,8 @@ class RequestMiddleware:
             body_seconds=self.settings.receive_timeout,
         )
         request.identify(given.get(b"x-correlation-id"), given.get(b"traceparent"))
+        if agent := given.get(b"user-agent"):
+            request.user_agent = agent[:200].decode("latin-1")
         enter(request)
         if telemetry.anyone_listens_to(telemetry.RequestStarted):
             telemetry.emit(telemetry.RequestStarted(request.method, request.path))

@@ -11,6 +11,9 @@ from app.core.observability.logging import LogSettings, write_record
 from app.core.observability.redaction import redact
 from app.core.telemetry import descriptions, listening
 
+PROBES = frozenset({"/health/live", "/health/ready", "/health/startup", "/metrics"})
+"""What machines ask for every few seconds. An answer of success is recorded at DEBUG only."""
+
 
 class AccessLog:
     """Writes the record of a finished request; a slow one is a warning."""
@@ -19,10 +22,13 @@ class AccessLog:
         self.quiet = not settings.access or settings.level == "ERROR"
         self.warnings_only = settings.level == "WARNING"
         self.slow = settings.slow_request
+        self.omitted = frozenset() if settings.level == "DEBUG" else PROBES
 
     def __call__(self, request: RequestContext, route: str, duration: float) -> None:
         slow = duration >= self.slow
         if self.quiet or (self.warnings_only and not slow):
+            return
+        if request.path in self.omitted and request.status < 400 and not slow:
             return
         record = {
             "method": request.method,
@@ -33,6 +39,7 @@ class AccessLog:
             "received": request.received,
             "sent": request.sent,
             "client": request.client,
+            "user_agent": request.user_agent,
             "principal": request.principal,
             "code": request.code,
             "correlation_id": request.correlation_id,

@@ -1,22 +1,25 @@
 """The command line: its commands and their output. Every failure is one line and an exit status."""
 
 import argparse
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from app.core.data.engine import DatabaseSettings
 from app.core.errors import ConfigurationInvalid
-from app.core.observability.redaction import scrub
 from app.core.settings import Group, ServiceSettings, Settings, load
 from ops.backups import database, making, restoring
-from ops.backups.errors import BackupError, BackupRefused, NotConfirmed
+from ops.backups.copies import NEWEST, NONE_YET, Copies
+from ops.backups.errors import BackupError, BackupRefused, Failures, NotConfirmed
 from ops.backups.local import Directory
-from ops.backups.making import say
+from ops.backups.making import say, warn
+from ops.backups.manifest import Manifest
 from ops.backups.metrics import Metrics
-from ops.backups.sealing import new_key
+from ops.backups.sealing import check_sums, new_key
 from ops.backups.settings import BackupsSettings
+from ops.backups.stores import stores
 
 SETTINGS: list[type[Group]] = [ServiceSettings, DatabaseSettings, BackupsSettings]
 """The settings that this tool reads. The others of the service need not be there."""
@@ -35,84 +38,102 @@ class Run:
         self.metrics = Metrics(path, self.service)
 
     def backup(self) -> None:
-        """Make one, check it, send it, prune."""
+        """Make one and check it; delete what is old and send what is new. No step hinders the next one."""
         if not self.directory.key:
             say("BACKUPS__KEY is not set: the backup is not encrypted")
+        failures = Failures()
         with self.directory.alone():
-            manifest = making.make(self.settings, self.directory)
-            folder = self.directory.folder(manifest.id)
-            making.verify(self.settings, self.directory, manifest, folder)
-            say(f"made {manifest.id}: {manifest.rows} rows, {_size(manifest.size)}, in {folder}")
-            self.metrics.set("backup_size_bytes", manifest.size)
-            self.metrics.set("backup_rows", manifest.rows)
-            for name in making.send(manifest, self.directory, self.mine):
-                self.metrics.set("backup_copy_timestamp_seconds", time.time(), store=name)
-            self._prune()
+            with failures.kept():
+                self._make()
+            with failures.kept():
+                making.prune(self.directory, self.mine, self.service)
+            for store in stores(self.mine):
+                with failures.kept():
+                    if making.send(store, self.directory, self.service, failures):
+                        self.metrics.set("backup_copy_timestamp_seconds", time.time(), store=store.name)
+                    making.prune(store, self.mine, self.service)
+        failures.raised()
+
+    def _make(self) -> None:
+        manifest = making.make(self.settings, self.directory)
+        folder = self.directory.folder(manifest.id)
+        check_sums(manifest, folder)
+        making.verify(self.settings, self.directory, manifest, folder)
+        say(f"made {manifest.id}: {manifest.rows} rows, {_size(manifest.size)}, in {folder}")
+        self.metrics.set("backup_size_bytes", manifest.size)
+        self.metrics.set("backup_rows", manifest.rows)
 
     def prune(self) -> None:
         """Delete what is old, everywhere."""
+        failures = Failures()
         with self.directory.alone():
-            self._prune()
-
-    def _prune(self) -> None:
-        for place in making.everywhere(self.mine, self.directory):
-            making.prune(place, self.mine, self.service)
+            for place in making.everywhere(self.mine, self.directory):
+                with failures.kept():
+                    making.prune(place, self.mine, self.service)
+        failures.raised()
 
     def list(self) -> None:
         """Show all that there is, newest first."""
         found: dict[str, list[str]] = {}
         lines: dict[str, str] = {}
+        refused: dict[str, str] = {}
+        failures = Failures()
         for place in making.everywhere(self.mine, self.directory):
-            for backup_id, manifest in making.of_service(place, self.service):
-                found.setdefault(backup_id, []).append(place.name)
-                if backup_id in lines:
-                    continue
-                if isinstance(manifest, BackupRefused):
-                    lines[backup_id] = str(manifest)
-                    continue
-                locked = "encrypted" if manifest.key else "plain"
-                lines[backup_id] = (
-                    f"{manifest.time:%Y-%m-%d %H:%M:%S} UTC  {_size(manifest.size):>9}  {manifest.rows} rows  "
-                    f"{manifest.database} {manifest.server}  revision {','.join(manifest.revision) or 'none'}  {locked}"
-                )
-        for backup_id in sorted(lines, reverse=True):
-            say(f"{backup_id}  {lines[backup_id]}  {', '.join(found[backup_id])}")
-        if not lines:
-            say(restoring.NONE_YET.format(self.service))
+            with failures.kept():
+                for backup_id, manifest in making.of_service(place, self.service):
+                    if isinstance(manifest, BackupRefused):
+                        refused[backup_id] = str(manifest)
+                        found.setdefault(backup_id, []).append(f"{place.name} (damaged)")
+                        continue
+                    found.setdefault(backup_id, []).append(place.name)
+                    lines[backup_id] = _line(manifest)
+        for backup_id in sorted(found, reverse=True):
+            say(f"{backup_id}  {lines.get(backup_id) or refused[backup_id]}  {', '.join(found[backup_id])}")
+        failures.raised()
+        if not found:
+            say(NONE_YET.format(self.service))
 
     def verify(self) -> None:
-        """Read backups whole; of all of them, those behind one that is refused too."""
-        refused: list[BackupRefused] = []
+        """Read backups whole, and replace damaged copies by whole ones; with `--all` each backup of this machine."""
+        failures = Failures()
         with self.directory.alone():
-            ids = [self.arguments.id]
-            if self.arguments.all:
-                ids = [backup_id for backup_id, _ in making.of_service(self.directory, self.service)]
+            copies = Copies(self.settings, self.directory)
+            ids = [*self._of_this_key()] if self.arguments.all else [self.arguments.id]
             for backup_id in ids:
-                try:
-                    self._verify(backup_id)
-                except BackupRefused as error:
-                    refused.append(error)
-        if refused:
-            raise BackupRefused(*refused)
+                with failures.kept():
+                    self._verify(copies, backup_id)
+        if self.arguments.all:
+            failures += copies.unread
+        Failures([*copies.damaged, *failures]).raised()
+        copies.told()
 
-    def _verify(self, backup_id: str) -> None:
-        with restoring.fetched(self.settings, self.directory, backup_id) as (manifest, folder):
+    def _of_this_key(self) -> Iterator[str]:
+        key = self.directory.key
+        for backup_id, manifest in making.of_service(self.directory, self.service):
+            if key and isinstance(manifest, Manifest) and manifest.key not in {None, key.fingerprint}:
+                say(f"{backup_id} was made with the key {manifest.key}: it is not read")
+            else:
+                yield backup_id
+
+    def _verify(self, copies: Copies, backup_id: str) -> None:
+        with copies.fetched(backup_id) as (manifest, folder):
             making.verify(self.settings, self.directory, manifest, folder)
             say(f"{manifest.id} is whole: {manifest.rows} rows in {len(manifest.tables)} tables")
+            copies.repair(manifest, folder)
 
     def restore(self) -> None:
         """Put one in the place of what is there."""
-        with (
-            self.directory.alone(),
-            restoring.fetched(self.settings, self.directory, self.arguments.id) as (manifest, folder),
-        ):
-            restoring.check(self.settings, self.directory, manifest, folder)
-            database.refuse_running(self.settings.of(DatabaseSettings))
-            say(f"{manifest.id} has the state of {manifest.time:%Y-%m-%d %H:%M:%S} UTC: {manifest.rows} rows")
-            self._confirm()
-            for name in restoring.restore(self.settings, self.directory, manifest, folder):
-                say(f"what was there is kept as {name}")
-            say(f"restored {manifest.id}: bring it to the newest revision (`alembic upgrade head`), then start")
+        with self.directory.alone():
+            copies = Copies(self.settings, self.directory)
+            with copies.fetched(self.arguments.id) as (manifest, folder):
+                copies.told()
+                restoring.check(self.settings, manifest)
+                database.refuse_running(self.settings.of(DatabaseSettings))
+                say(f"{manifest.id} has the state of {manifest.time:%Y-%m-%d %H:%M:%S} UTC: {manifest.rows} rows")
+                self._confirm()
+                for name in restoring.restore(self.settings, self.directory, manifest, folder):
+                    say(f"what was there is kept as {name}")
+                say(f"restored {manifest.id}: bring it to the newest revision (`alembic upgrade head`), then start")
 
     def _confirm(self) -> None:
         if self.arguments.yes:
@@ -127,7 +148,7 @@ class Run:
     def drill(self) -> None:
         """Restore one beside the database, compare, throw it away, and say how long it took."""
         with self.directory.alone():
-            done = restoring.drill(self.settings, self.directory, self.arguments.id)
+            done = restoring.drill(self.settings, Copies(self.settings, self.directory), self.arguments.id)
         tables = len(done.manifest.tables)
         say(f"{done.manifest.id}: {done.manifest.rows} rows in {tables} tables are what was backed up")
         say(f"restored in {done.seconds:.1f} s (RTO); its state is {done.age:.0f} s old (RPO, if all were lost now)")
@@ -149,9 +170,9 @@ def parser() -> argparse.ArgumentParser:
         ("drill", "restore one beside the database, compare it row by row, and throw it away"),
     ):
         command = commands.add_parser(name, help=about)
-        command.add_argument("id", nargs="?", default=restoring.NEWEST, help="which; left out, the newest")
+        command.add_argument("id", nargs="?", default=NEWEST, help="which; left out, the newest")
         if name == "verify":
-            command.add_argument("--all", action="store_true", help="all of this machine")
+            command.add_argument("--all", action="store_true", help="all of this machine that this key opens")
         if name == "restore":
             command.add_argument("--yes", action="store_true", help="do not ask")
     return made
@@ -180,18 +201,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = _refuse(130, "interrupted")
     if run and asked.command in {"backup", "drill", "verify", "prune"}:
-        _note(run.metrics, asked.command, status, time.monotonic() - began)
+        _note(run, status, time.monotonic() - began)
     return status
 
 
 def _refuse(status: int, *lines: str) -> int:
     for line in lines:
-        sys.stderr.write(f"ops: {scrub(' '.join(line.split()))}\n")
+        warn(line)
     return status
 
 
-def _note(metrics: Metrics, command: str, status: int, seconds: float) -> None:
+def _note(run: Run, status: int, seconds: float) -> None:
     """Leave the result for alerts. Where that fails, the metrics grow old, which is an alert too."""
+    metrics, command = run.metrics, run.arguments.command
     now = datetime.now(UTC).timestamp()
     metrics.set("backup_last_run_timestamp_seconds", now, command=command)
     metrics.set("backup_last_status", status, command=command)
@@ -199,9 +221,20 @@ def _note(metrics: Metrics, command: str, status: int, seconds: float) -> None:
         metrics.set("backup_last_success_timestamp_seconds", now, command=command)
         metrics.set("backup_duration_seconds", round(seconds, 3), command=command)
     try:
+        disk = shutil.disk_usage(run.directory.path)
+        metrics.set("backup_disk_bytes", disk.total)
+        metrics.set("backup_disk_available_bytes", disk.free)
         metrics.write()
     except OSError as error:
         _refuse(status, f"{metrics.path}: {error.strerror}: the metrics were not written")
+
+
+def _line(manifest: Manifest) -> str:
+    locked = "encrypted" if manifest.key else "plain"
+    return (
+        f"{manifest.time:%Y-%m-%d %H:%M:%S} UTC  {_size(manifest.size):>9}  {manifest.rows} rows  "
+        f"{manifest.database} {manifest.server}  revision {','.join(manifest.revision) or 'none'}  {locked}"
+    )
 
 
 def _size(size: float) -> str:

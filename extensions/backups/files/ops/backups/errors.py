@@ -12,6 +12,27 @@ class BackupError(Exception):
     status = 1
 
 
+class Failures(list[BackupError]):
+    """Errors of parts of the work, which do not hinder the other parts. They are raised in the end."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Go on after an error."""
+        try:
+            yield
+        except BackupError as error:
+            self.append(error)
+
+    def lines(self) -> list[str]:
+        """Return each message once."""
+        return list(dict.fromkeys(str(argument) for error in self for argument in error.args))
+
+    def raised(self) -> None:
+        """Raise the first error with the messages of all, if there is one."""
+        if self:
+            raise type(self[0])(*self.lines()) from self[0]
+
+
 class BackupRefused(BackupError):
     """The backup is damaged or changed, was made with another key, or is of another version or service."""
 

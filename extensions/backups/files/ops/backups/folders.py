@@ -74,7 +74,8 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
             return
         if entry.isdir():
             archive.addfile(entry)
-            for below in _entries(path) if name == CONTENT else sorted(path.iterdir()):
+            # NAME.head before NAME: a file that tells of another one must not be newer than that.
+            for below in reversed(_entries(path) if name == CONTENT else sorted(path.iterdir())):
                 _add(archive, below, f"{name}/{below.name}")
     except FileNotFoundError:
         return

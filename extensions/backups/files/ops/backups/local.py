@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -19,12 +19,17 @@ class Place(Protocol):
     """A place that keeps backups."""
 
     name: str
+    where: str
+    """The place in a message about one copy; empty for this machine."""
 
     def ids(self) -> list[str]:
         """The backups that are there whole, oldest first."""
 
     def manifest(self, backup_id: str) -> Manifest:
         """Return the facts of one backup."""
+
+    def opened(self, manifest: Manifest, directory: "Directory") -> AbstractContextManager[Path]:
+        """Return a folder on this machine that has the files of a backup."""
 
     def good(self, manifest: Manifest) -> bool:
         """Return whether a backup is what was stored."""
@@ -37,6 +42,7 @@ class Directory:
     """The folder of this machine."""
 
     name = "here"
+    where = ""
 
     def __init__(self, path: Path, key: Key | None) -> None:
         self.path = path.absolute()
@@ -112,6 +118,12 @@ class Directory:
                 f"there is no backup {backup_id[:60]!r}: `python -m ops list` shows those that there are"
             )
         return self.path / backup_id
+
+    @contextmanager
+    def opened(self, manifest: Manifest, directory: "Directory") -> Iterator[Path]:
+        """Return the folder itself."""
+        del directory
+        yield self.folder(manifest.id)
 
     def good(self, manifest: Manifest) -> bool:
         """Return whether its files are the ones that were stored."""

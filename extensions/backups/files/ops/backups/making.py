@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.core.data.engine import DatabaseSettings
+from app.core.observability.redaction import scrub
 from app.core.settings import ServiceSettings, Settings
 from ops.backups import database, folders
-from ops.backups.errors import BackupError, BackupRefused, LastGoodBackup, disk
+from ops.backups.errors import BackupRefused, Failures, LastGoodBackup, disk
 from ops.backups.local import Directory, Place
 from ops.backups.manifest import Manifest, compare, new_id
-from ops.backups.sealing import Key, check_key, check_sums, seal, unseal
+from ops.backups.sealing import Key, check_sums, seal, unseal
 from ops.backups.settings import BackupsSettings
 from ops.backups.stores import Store, stores
 
@@ -26,6 +27,11 @@ def key_of(settings: BackupsSettings) -> Key | None:
 def say(line: str) -> None:
     """A line for people."""
     sys.stdout.write(f"{line}\n")
+
+
+def warn(line: str) -> None:
+    """A line for people about what went wrong."""
+    sys.stderr.write(f"ops: {scrub(' '.join(line.split()))}\n")
 
 
 def make(settings: Settings, directory: Directory) -> Manifest:
@@ -66,13 +72,11 @@ def make(settings: Settings, directory: Directory) -> Manifest:
 
 
 def verify(settings: Settings, directory: Directory, manifest: Manifest, folder: Path) -> None:
-    """Read a backup whole, as a restore would.
+    """Read a backup whole, as a restore would. Its key and its checksums were checked before.
 
     Raises:
         BackupRefused: it cannot be restored.
     """
-    check_key(manifest, directory.key)
-    check_sums(manifest, folder)
     if manifest.database != database.KIND:
         raise BackupRefused(f"backup {manifest.id} is of {manifest.database}, and this service has {database.KIND}")
     with directory.work("verify") as work:
@@ -90,24 +94,26 @@ def verify(settings: Settings, directory: Directory, manifest: Manifest, folder:
                 unpacked.discard()
 
 
-def send(manifest: Manifest, directory: Directory, settings: BackupsSettings, tell: Say = say) -> list[str]:
-    """Send it to each store that does not have it. Returns the stores that have it now.
+def send(store: Store, directory: Directory, service: str, damaged: Failures) -> list[str]:
+    """Send a store each backup of this machine that it does not have. Returns their ids, and notes damaged ones.
 
     Raises:
-        StoreFailed: the first failure, after all of them have been tried.
+        StoreFailed: the store cannot be reached, or refuses.
     """
-    failed: BackupError | None = None
-    there = []
-    for store in stores(settings):
+    sent, there = [], store.ids()
+    for backup_id, manifest in of_service(directory, service):
+        if backup_id in there or isinstance(manifest, BackupRefused):
+            continue
+        folder = directory.folder(backup_id)
         try:
-            store.send(manifest, directory.folder(manifest.id))
-            there.append(store.name)
-            tell(f"sent {manifest.id} to bucket {store.bucket} ({store.name})")
-        except BackupError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
-    return there
+            check_sums(manifest, folder)
+        except BackupRefused as error:
+            damaged.append(error)
+            continue
+        store.send(manifest, folder)
+        sent.append(backup_id)
+        say(f"sent {backup_id} to bucket {store.bucket} ({store.name})")
+    return sent
 
 
 def of_service(place: Place, service: str) -> Iterator[tuple[str, Manifest | BackupRefused]]:

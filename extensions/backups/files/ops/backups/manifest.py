@@ -75,8 +75,8 @@ def new_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
-def read(text: bytes, backup_id: str) -> Manifest:
-    """Read a manifest.
+def read(text: bytes, backup_id: str, where: str = "") -> Manifest:
+    """Read a manifest. `where` is the place of the copy, for the message.
 
     Raises:
         BackupRefused: it is none, that of another backup, or from another version of this tool.
@@ -87,11 +87,11 @@ def read(text: bytes, backup_id: str) -> Manifest:
         found = re.search(rb'"format":\s*(\d+)', text)
         if found and int(found[1]) != FORMAT:
             raise BackupRefused(_other_format(backup_id, int(found[1]))) from None
-        raise BackupRefused(f"backup {backup_id} is damaged: its manifest cannot be read") from None
+        raise BackupRefused(f"backup {backup_id} is damaged{where}: its manifest cannot be read") from None
     if manifest.format != FORMAT:
         raise BackupRefused(_other_format(backup_id, manifest.format))
     if manifest.id != backup_id or any(Path(member.name).name != member.name for member in manifest.members):
-        raise BackupRefused(f"backup {backup_id} is damaged: its manifest is that of another one")
+        raise BackupRefused(f"backup {backup_id} is damaged{where}: its manifest is that of another one")
     return manifest
 
 

@@ -14,6 +14,8 @@ HELP = {
     "backup_rows": "The rows in the newest backup.",
     "backup_duration_seconds": "How long a command took when it last succeeded.",
     "backup_copy_timestamp_seconds": "When a backup last arrived in a store.",
+    "backup_disk_bytes": "The size of the disk that has the backups.",
+    "backup_disk_available_bytes": "The free space of the disk that has the backups.",
     "backup_drill_restore_seconds": "How long the last restore drill took.",
     "backup_drill_loss_seconds": "How old the state was that the last restore drill restored.",
 }

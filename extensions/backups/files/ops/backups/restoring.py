@@ -1,4 +1,4 @@
-"""Restores a backup: find, check, restore beside, compare, and only then swap. A drill stops before the swap."""
+"""Restores a backup: check, restore beside, compare, and only then swap. A drill stops before the swap."""
 
 import time
 from collections.abc import Iterator
@@ -11,18 +11,14 @@ from alembic.script import ScriptDirectory
 
 from app.core.data import migrations
 from app.core.data.engine import DatabaseSettings
-from app.core.settings import ServiceSettings, Settings
+from app.core.settings import Settings
 from ops.backups import database, folders
-from ops.backups.errors import BackupRefused, BackupUnknown
+from ops.backups.copies import Copies
+from ops.backups.errors import BackupRefused
 from ops.backups.local import Directory
-from ops.backups.making import everywhere, of_service
-from ops.backups.manifest import ID, NAME, Manifest, compare
-from ops.backups.sealing import check_key, check_sums, unseal
+from ops.backups.manifest import Manifest, compare
+from ops.backups.sealing import unseal
 from ops.backups.settings import BackupsSettings
-from ops.backups.stores import Store
-
-NEWEST = "newest"
-NONE_YET = "there is no backup yet of {}: make one with `python -m ops backup`"
 
 
 @dataclass(frozen=True)
@@ -36,57 +32,12 @@ class Drilled:
     """Seconds between the state that the backup has and the start of the drill: what would have been lost."""
 
 
-@contextmanager
-def fetched(settings: Settings, directory: Directory, backup_id: str) -> Iterator[tuple[Manifest, Path]]:
-    """A backup's manifest and the folder that has its files: those of this machine, else from the first store.
+def check(settings: Settings, manifest: Manifest) -> None:
+    """Check what can be known before anything is restored.
 
     Raises:
-        BackupUnknown: it is nowhere.
-        BackupRefused: it is of another service.
+        BackupRefused: it does not fit this database or this version of the service.
     """
-    mine, service = settings.of(BackupsSettings), settings.of(ServiceSettings).name
-    if backup_id == NEWEST:
-        backup_id = newest(mine, directory, service)
-    for place in everywhere(mine, directory) if ID.fullmatch(backup_id) else ():
-        if backup_id not in place.ids():
-            continue
-        manifest = place.manifest(backup_id)
-        if manifest.service != service:
-            raise BackupRefused(
-                f"backup {backup_id} is of the service {manifest.service}, and this one is {service}: "
-                f"to use it all the same, run this once with SERVICE__NAME={manifest.service}"
-            )
-        if isinstance(place, Store):
-            check_key(manifest, directory.key)
-            with directory.work("fetch") as work:
-                place.fetch(manifest, work)
-                (work / NAME).write_text(manifest.model_dump_json())
-                yield manifest, work
-        else:
-            yield manifest, directory.folder(backup_id)
-        return
-    raise BackupUnknown(f"there is no backup {backup_id[:60]!r}: `python -m ops list` shows those that there are")
-
-
-def newest(settings: BackupsSettings, directory: Directory, service: str) -> str:
-    """The newest id of a service in all places; the stores are asked only where this machine has none.
-
-    Raises:
-        BackupUnknown: there is no backup at all.
-    """
-    for place in everywhere(settings, directory):
-        for backup_id, _ in of_service(place, service):
-            return backup_id
-    raise BackupUnknown(NONE_YET.format(service))
-
-
-def check(settings: Settings, directory: Directory, manifest: Manifest, folder: Path) -> None:
-    """All that can be known before anything is restored.
-
-    Raises:
-        BackupRefused: it is not to be trusted, or does not fit this database or this version of the service.
-    """
-    check_key(manifest, directory.key)
     if manifest.database != database.KIND:
         raise BackupRefused(f"backup {manifest.id} is of {manifest.database}, and this service has {database.KIND}")
     known = {script.revision for script in ScriptDirectory(str(migrations.VERSIONS.parent)).walk_revisions()}
@@ -95,7 +46,6 @@ def check(settings: Settings, directory: Directory, manifest: Manifest, folder: 
             f"backup {manifest.id} is at revision {', '.join(unknown)}, which this version of the service does not "
             f"know: restore it with version {manifest.version}"
         )
-    check_sums(manifest, folder)
     database.check_tools(settings.of(DatabaseSettings), manifest.server)
 
 
@@ -151,15 +101,17 @@ def restore(settings: Settings, directory: Directory, manifest: Manifest, folder
     return [str(name) for name in kept if name]
 
 
-def drill(settings: Settings, directory: Directory, backup_id: str) -> Drilled:
+def drill(settings: Settings, copies: Copies, backup_id: str) -> Drilled:
     """Restore a backup beside the database, compare it row by row, and throw it away.
 
     Raises:
         BackupError: it could not be restored, or is not what was backed up.
     """
     began, now = time.monotonic(), datetime.now(UTC)
-    with fetched(settings, directory, backup_id) as (manifest, folder):
-        check(settings, directory, manifest, folder)
+    directory = copies.directory
+    with copies.fetched(backup_id) as (manifest, folder):
+        copies.told()
+        check(settings, manifest)
         with directory.work("drill") as scratch, restored(settings, directory, manifest, folder, scratch):
             seconds = time.monotonic() - began
     return Drilled(manifest, seconds, (now - manifest.time).total_seconds())

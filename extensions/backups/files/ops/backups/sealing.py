@@ -183,8 +183,8 @@ def check_key(manifest: Manifest, key: Key | None) -> None:
         raise BackupRefused(f"backup {manifest.id} was changed after it was made: its manifest is not the signed one")
 
 
-def check_sums(manifest: Manifest, folder: Path) -> None:
-    """Return whether the files are the ones that were stored.
+def check_sums(manifest: Manifest, folder: Path, where: str = "") -> None:
+    """Check that the files are the ones that were stored. `where` is the place of the copy, for the message.
 
     Raises:
         BackupRefused: one is missing, cut off, changed or cannot be read.
@@ -195,6 +195,6 @@ def check_sums(manifest: Manifest, folder: Path) -> None:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-            raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} {said}") from error
+            raise BackupRefused(f"backup {manifest.id} is damaged{where}: {member.name} {said}") from error
         if found != member.sha256:
-            raise BackupRefused(f"backup {manifest.id} is damaged: {member.name} is not what was stored")
+            raise BackupRefused(f"backup {manifest.id} is damaged{where}: {member.name} is not what was stored")

@@ -11,6 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from ops.backups.errors import BackupRefused, BackupUnknown, StoreFailed, disk
+from ops.backups.local import Directory
 from ops.backups.manifest import ID, NAME, Manifest, read
 from ops.backups.sealing import BLOCK
 from ops.backups.settings import BackupsSettings
@@ -29,6 +30,7 @@ class Store:
         self.name = name
         self.prefix = settings.prefix
         self.bucket = setting("bucket")
+        self.where = f" in bucket {self.bucket} ({name})"
         seconds = timedelta(seconds=settings.timeout)
         more = {}
         if setting("access_key"):
@@ -80,7 +82,7 @@ class Store:
                 text = bytes(obstore.get(self.store, f"{self.prefix}{backup_id}/{NAME}").bytes())
         except FileNotFoundError:
             raise BackupUnknown(f"there is no backup {backup_id[:60]!r} in bucket {self.bucket}") from None
-        return read(text, backup_id)
+        return read(text, backup_id, self.where)
 
     def send(self, manifest: Manifest, folder: Path) -> None:
         """Send one, its manifest last."""
@@ -90,8 +92,15 @@ class Store:
         if not self.good(manifest):
             raise StoreFailed(f"bucket {self.bucket} ({self.name}): it did not keep what was sent: send it again")
 
-    def fetch(self, manifest: Manifest, folder: Path) -> None:
-        """Bring one here."""
+    @contextmanager
+    def opened(self, manifest: Manifest, directory: Directory) -> Iterator[Path]:
+        """Bring one here, until it was used."""
+        with directory.work(f"fetch-{self.name}") as folder:
+            self._fetch(manifest, folder)
+            (folder / NAME).write_text(manifest.model_dump_json())
+            yield folder
+
+    def _fetch(self, manifest: Manifest, folder: Path) -> None:
         for member in manifest.members:
             try:
                 with self._told(may_be_missing=True):

@@ -309,7 +309,8 @@ take_back() { # take_back NEW OLD
         migrate_by "$1" "downgrade $(needs_revision "$2")" || say "the database stays where it is: see docs/operations.md"
     fi
     lay "$2"
-    again "${restarted[@]}" || say "the old release does not start either: journalctl --unit '$name*'"
+    # Instances that were not restarted serve on: they have the old code.
+    again "${restarted[@]}" || refuse_late "$2 is in place again, and does not start either: journalctl --unit '$name*'"
 }
 
 migrate_by() { # migrate_by RELEASE COMMAND: alembic with the settings, the secrets and the sandbox of the unit
@@ -419,7 +420,7 @@ go_back() {
             refuse "--rollback: $before needs the database at $(needs_revision "$before"), and it is at $(needs_revision "$now"): docs/operations.md has the way back"
         systemctl stop "${ports[@]/#/$name@}"
         if ! migrate_by "$now" "downgrade $(needs_revision "$before")"; then
-            roll "$now" || true
+            roll "$now" || refuse_late "--downgrade: the database could not be taken back, and $now does not start: journalctl --unit '$name*'"
             refuse_late "--downgrade: the database stays at $(needs_revision "$now"), and $now serves again: journalctl --unit $name-migrate"
         fi
     fi

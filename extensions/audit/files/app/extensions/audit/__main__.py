@@ -1,4 +1,4 @@
-"""`python -m app.extensions.audit verify`: verify the records."""
+"""`python -m app.extensions.audit`: `verify` the records, or record that they were `restored`."""
 
 import argparse
 import fcntl
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import load
-from app.extensions.audit.chain import START, Chain, Head, opened, read_head
+from app.core.telemetry import SecurityEvent
+from app.extensions.audit.chain import START, Chain, Head, opened, read_head, record_of
 from app.extensions.audit.settings import AuditSettings
 
 
@@ -61,6 +62,28 @@ def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{file}:{number}", line
 
 
+def restored(chain: Chain, key: bytes) -> Head:
+    """Record that a backup of the records was restored, and return the new end of the chain.
+
+    Raises:
+        Tampered: the restored records are not as they were written.
+        OSError: the file cannot be read or written.
+    """
+    chain.path.touch(0o640)  # the backup may be older than the first record
+    end: Head | None = None  # earlier files may be archived, so the first record is taken as it is
+    for place, line in _lines(chain.path):
+        try:
+            found, previous = opened(line, key)
+        except (ValueError, LookupError) as error:
+            raise Tampered(f"{place}: this is no record that was written ({error})") from error
+        if end and (found.number, previous) != (end.number + 1, end.seal):
+            raise Tampered(f"{place}: record {found.number} does not follow record {end.number}")
+        end = found
+    aside = sorted(chain.path.parent.glob(f"{chain.path.name}.before-*"))
+    event = SecurityEvent("audit_trail_restored", subject=str(aside[-1]) if aside else "")
+    return chain.restored(record_of(event))
+
+
 def main() -> int:
     """Run the command line. Exit status: 0 for an unchanged chain, 1 for a changed one, 2 if it cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m app.extensions.audit", description="The audit log.")
@@ -76,9 +99,14 @@ def main() -> int:
         metavar="HEAD",
         help="an end that was stored elsewhere",
     )
+    commands.add_parser("restored", help="record that a backup of the current file was restored")
     arguments = parser.parse_args()
     try:
         settings = load([AuditSettings]).of(AuditSettings)
+        if arguments.command == "restored":
+            new = restored(Chain(settings.path, settings.sealing_key), settings.sealing_key)
+            sys.stdout.write(f"the restore is recorded; the end is\n{new}\n")
+            return 0
         files = arguments.files or [settings.path]
         end = verify(files, settings.sealing_key, after=arguments.after, known=arguments.known)
     except Tampered as error:

@@ -111,6 +111,13 @@ class Chain:
                 os.close(descriptor)
         return head
 
+    def restored(self, record: Record) -> Head:
+        """Go on after the records that a restore put here. `record` gets the end that was noted before."""
+        with self.locked(fcntl.LOCK_EX) as head_file:
+            before = os.pread(head_file, 200, 0).decode(errors="replace").partition("\n")[0].lstrip("0")
+            os.ftruncate(head_file, 0)  # so that the end is that of the records
+        return self.append([{**record, "before": before}])
+
     @contextmanager
     def locked(self, how: int) -> Iterator[int]:
         """Hold the lock, and yield the head file."""

@@ -20,7 +20,7 @@ from app.core.server.protocol import BoundedProtocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import ServiceSettings, Settings
 from app.core.telemetry import listening
-from app.extensions.prometheus.metrics import Requests, Saturation, event_listeners
+from app.extensions.prometheus.metrics import Requests, Saturation, event_listeners, measure_lag
 from app.extensions.prometheus.registries import TextFiles, alone, share
 from app.extensions.prometheus.settings import PrometheusSettings
 
@@ -51,9 +51,8 @@ def exporter(settings: Settings) -> Component:
         async with AsyncExitStack() as stack:
             for event, listener in [*requests.listeners.items(), *events]:
                 stack.enter_context(listening(event, listener))
-            if shared:
-                looking = asyncio.create_task(look_often(saturation))
-                stack.callback(looking.cancel)
+            for watching in (measure_lag(own), *((look_often(saturation),) if shared else ())):
+                stack.callback(asyncio.create_task(watching).cancel)
             if mine.port:
                 await stack.enter_async_context(listening_on(server.host, mine.port, router, reuse=shared is not None))
             yield {"metrics": own}

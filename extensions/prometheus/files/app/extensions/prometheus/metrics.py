@@ -1,5 +1,6 @@
 """The metrics: requests, other events, and what is in use at the moment."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,8 @@ ChildT = TypeVar("ChildT")
 
 Registry = CollectorRegistry | None
 LIMIT = 100
+LOOK = 0.1
+"""Seconds between two measurements of the event loop."""
 OTHER = "other"
 UNCOUNTED = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/metrics"})
 """Probes of machines, every few seconds, are not counted."""
@@ -139,6 +142,18 @@ def event_listeners(registry: Registry) -> Iterator[tuple[type[tuple[Any, ...]],
 def _listener(family: Any, labels: dict[str, str], count: Callable[[Any, Any], None]) -> Callable[[Any], None]:
     children, fields = Children[Any](family.labels), tuple(labels.values())
     return lambda event: count(children[tuple(getattr(event, field) for field in fields)], event)
+
+
+async def measure_lag(registry: Registry) -> None:
+    """Measure by how much the event loop runs late: what a request waits for while other code holds the loop."""
+    lag = Histogram(
+        "event_loop_lag_seconds", "Time by which the event loop runs late.", registry=registry, buckets=SECONDS
+    )
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOK
+        await asyncio.sleep(LOOK)
+        lag.observe(max(0.0, loop.time() - due))
 
 
 class Saturation:

@@ -106,6 +106,7 @@ class Requests:
                 "http.response.body.size": event.sent,
                 "correlation_id": request.correlation_id,
                 **({"http.route": event.route} if matched else {}),
+                **({"user_agent.original": request.user_agent} if request.user_agent else {}),
                 **({"enduser.id": request.principal} if request.principal else {}),
             }
         )

@@ -1,5 +1,6 @@
 """Background jobs: the service enqueues them, and worker processes run them."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,8 +10,19 @@ from app.core.component import Check, Component, State
 from app.core.errors import ConfigurationInvalid
 from app.core.health import HealthSettings
 from app.core.settings import ServiceSettings, Settings
-from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable, status_of, status_router
-from app.extensions.worker.registry import Call, Job, JobFailed, JobFinished, WorkerSettings, job, own_database
+from app.extensions.worker.jobs import Jobs, JobsDep, JobsUnavailable, status_of, status_router, watch
+from app.extensions.worker.registry import (
+    Call,
+    Job,
+    JobFailed,
+    JobFinished,
+    JobsWaiting,
+    OldestJob,
+    WorkerSettings,
+    WorkersSeen,
+    job,
+    own_database,
+)
 
 if TYPE_CHECKING:
     from app.extensions.worker.queues import Queue
@@ -23,7 +35,10 @@ __all__ = [
     "Jobs",
     "JobsDep",
     "JobsUnavailable",
+    "JobsWaiting",
+    "OldestJob",
     "WorkerSettings",
+    "WorkersSeen",
     "component",
     "job",
 ]
@@ -49,7 +64,11 @@ def component(settings: Settings) -> Component:
             await queue.connect()
         except queue.failures as error:
             logger.warning("the queue cannot be reached: %r", error)
-        yield {"jobs": Jobs(queue, database=None if mine.url else state["database"], dry_run=False)}
+        jobs = Jobs(queue, database=None if mine.url else state["database"], dry_run=False)
+        watching = asyncio.create_task(watch(jobs, queue.name))
+        yield {"jobs": jobs}
+        watching.cancel()
+        await asyncio.wait([watching])
         await queue.disconnect()
 
     async def work(state: State) -> None:

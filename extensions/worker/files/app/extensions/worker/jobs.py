@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from math import nan
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -16,8 +18,8 @@ from app.core import context
 from app.core.database import Database, once_committed
 from app.core.errors import AuthenticationFailed, ServiceUnavailable, problems
 from app.core.health import HealthSettings, operators_only
-from app.core.telemetry import emit
-from app.extensions.worker.registry import Call, declared
+from app.core.telemetry import anyone_listens_to, emit
+from app.extensions.worker.registry import Call, JobsWaiting, OldestJob, WorkersSeen, declared
 
 if TYPE_CHECKING:
     from app.extensions.worker.queues import Queue, Waiting
@@ -26,6 +28,9 @@ Answer = TypeVar("Answer")
 
 TIMEOUT = 4.0
 """Seconds that a request waits for the queue. The client alone would wait for a frozen server for 30 s and longer."""
+
+LOOK = 10.0
+"""Seconds between two looks at the queue for metrics."""
 
 # As SAQ enqueues, but in a transaction of the service. A key is free again when its job has ended.
 INSERT = text(
@@ -143,9 +148,13 @@ class WorkerStatus(BaseModel):
 
 
 class JobsStatus(BaseModel):
-    """The numbers of jobs that wait, run and are scheduled, the workers, and the schedules."""
+    """The numbers of jobs that wait, run and are scheduled, the workers, and the schedules.
+
+    `oldest`: seconds since the oldest job that waits was due.
+    """
 
     queued: int
+    oldest: float
     active: int
     scheduled: int
     workers: list[WorkerStatus]
@@ -164,7 +173,21 @@ async def status_of(jobs: Jobs) -> JobsStatus:
     ]
     schedules = {name: job.every for name, job in declared().items() if job.every is not None}
     numbers = {name: facts[name] for name in ("queued", "active", "scheduled")}
-    return JobsStatus(**numbers, workers=workers, schedules=schedules)
+    oldest = round(await promptly(jobs.queue, jobs.queue.oldest()), 3)
+    return JobsStatus(**numbers, oldest=oldest, workers=workers, schedules=schedules)
+
+
+async def watch(jobs: Jobs, queue: str) -> None:
+    """Tell listeners of the state of the queue, whether or not a worker runs. Out of reach it is not a number."""
+    while True:
+        if anyone_listens_to(JobsWaiting):
+            waiting = oldest = workers = nan
+            with suppress(JobsUnavailable):
+                status = await status_of(jobs)
+                waiting, oldest, workers = status.queued, status.oldest, len(status.workers)
+            for event, level in ((JobsWaiting, waiting), (OldestJob, oldest), (WorkersSeen, workers)):
+                emit(event(queue, level))
+        await asyncio.sleep(LOOK)
 
 
 def status_router(settings: HealthSettings) -> APIRouter:

@@ -19,6 +19,11 @@ LOCK = 7_302_114_502
 
 FORGET = "DELETE FROM saq_jobs WHERE key = %s AND status IN ('aborted', 'complete', 'failed')"
 CLOCK = "SELECT EXTRACT(EPOCH FROM NOW())"
+# A run of a schedule has no time, and waits only beside a worker.
+OLDEST = """
+SELECT COALESCE(EXTRACT(EPOCH FROM NOW()) - MIN(NULLIF(scheduled, 0)), 0) FROM saq_jobs
+WHERE queue = %s AND status = 'queued' AND scheduled <= EXTRACT(EPOCH FROM NOW())
+"""
 CLEAN_JOBS = "DELETE FROM saq_jobs WHERE expire_at <= EXTRACT(EPOCH FROM NOW())"
 CLEAN_STATS = "DELETE FROM saq_stats WHERE expire_at <= EXTRACT(EPOCH FROM NOW())"
 HELD = "SELECT job, status FROM saq_jobs WHERE queue = %s AND status IN ('active', 'aborting')"
@@ -90,6 +95,11 @@ class PostgresQueue(Queue, saq.queue.postgres.PostgresQueue):
     async def clock(self) -> float:
         async with self.pool.connection() as connection:
             (seconds,) = await (await connection.execute(CLOCK)).fetchone() or (0,)
+        return float(seconds)
+
+    async def oldest(self) -> float:
+        async with self.pool.connection() as connection:
+            (seconds,) = await (await connection.execute(OLDEST, [self.name])).fetchone() or (0,)
         return float(seconds)
 
     async def _remember(self, job: Waiting, slot: int) -> None:

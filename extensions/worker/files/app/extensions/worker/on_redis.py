@@ -80,6 +80,12 @@ class RedisQueue(Queue, saq.queue.redis.RedisQueue):
         seconds, micros = await self.redis.time()
         return float(seconds + micros / 1_000_000)
 
+    async def oldest(self) -> float:
+        """Return the seconds since the oldest job that waits was due. The list has the oldest first."""
+        name = await self.redis.lindex(self._queued, 0)
+        job = self.deserialize(await self.redis.get(name)) if name else None
+        return max(0.0, await self.clock() - max(job.queued / 1000, job.touched / 1000, job.scheduled)) if job else 0.0
+
     async def _remember(self, job: Waiting, slot: int) -> None:
         await self.redis.hsetnx(self.namespace("slots"), job.function, str(slot))
 

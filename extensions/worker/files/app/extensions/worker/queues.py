@@ -112,6 +112,10 @@ class Queue(saq.Queue):
     async def clock(self) -> float:
         """Return the time of the server: the clocks of workers differ."""
 
+    @abstractmethod
+    async def oldest(self) -> float:
+        """Return the seconds since the oldest job that waits was due, or 0 if none waits."""
+
     async def remember(self, job: Waiting, slot: int) -> None:
         """Store `slot`, in seconds since 1970, as the last run of a schedule that is new."""
         earlier = await self.job(job.key)  # releases before 0.3.3 enqueued the next run in advance

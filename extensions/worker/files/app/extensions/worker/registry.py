@@ -67,6 +67,30 @@ class JobFinished(NamedTuple):
     attempts: int = 1
 
 
+class JobsWaiting(NamedTuple):
+    """The number of jobs that are due and wait for a worker."""
+
+    queue: str
+    level: float
+
+
+class OldestJob(NamedTuple):
+    """The seconds since the oldest job that waits was due."""
+
+    queue: str
+    level: float
+
+
+class WorkersSeen(NamedTuple):
+    """The number of workers that have given a sign of themselves in the last minute."""
+
+    queue: str
+    level: float
+
+
+describe(JobsWaiting, gauge=("jobs_waiting", "Jobs that are due and wait for a worker.", {"queue": "queue"}))
+describe(OldestJob, gauge=("jobs_oldest_seconds", "Time since the oldest waiting job was due.", {"queue": "queue"}))
+describe(WorkersSeen, gauge=("jobs_workers", "Workers of the queue.", {"queue": "queue"}))
 describe(JobFailed, failure=("job", "job"))
 describe(
     JobFinished,
