@@ -38,7 +38,7 @@ SMALL = [
     'if [ -e template-update.bundle ]; then echo made=true >>"$GITHUB_OUTPUT"; fi',
     "uv cache prune --ci",
 ]
-"""What each provider runs beside the targets."""
+"""The commands that each provider runs beside the targets."""
 DOCKER = """\
 #!/bin/sh
 [ "$1" != login ] || cat >> "$LOG"

@@ -1,4 +1,4 @@
-"""What runs beside a token, what may be trusted in a pipeline, and a scan that finds a secret or fails."""
+"""Pipelines as a supply chain: commands beside a token, pinned images, and a scan that finds a secret or fails."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from tests.releases import git
 REVIEWED = {"make drill", "make load"}
 """Code of the default branch that needs a secret: read-only, in an environment of its own."""
 ALONE = ("docker ", "gh ", "git ", "curl ", "ops/propose-update.sh", "trivy ")
-"""What a step with a token runs. An image is built in containers, which have neither its variables nor its files."""
+"""The commands of steps with a token. An image is built in containers, which have neither its variables nor its files."""
 GITLEAKS = """\
 #!/bin/sh
 git log --all --patch > patches 2> errors || cat errors

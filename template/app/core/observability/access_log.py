@@ -12,7 +12,7 @@ from app.core.observability.redaction import redact
 from app.core.telemetry import descriptions, listening
 
 PROBES = frozenset({"/health/live", "/health/ready", "/health/startup", "/metrics"})
-"""What machines ask for every few seconds. An answer of success is recorded at DEBUG only."""
+"""The requests of machines, every few seconds. An answer of success is recorded at DEBUG only."""
 
 
 class AccessLog:

@@ -1,1 +1,0 @@
-"""The service: `main` puts together what `core`, `extensions` and `features` hand over."""

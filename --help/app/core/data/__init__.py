@@ -1,1 +1,0 @@
-"""The database: its engine and connections, transactions, errors and revision."""

@@ -1,1 +1,0 @@
-"""HTTP: the application, and what happens to a request and its answer around your routes."""

@@ -1,1 +1,0 @@
-"""The logs, their redaction, and the access of operators."""

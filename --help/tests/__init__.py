@@ -1,1 +1,0 @@
-"""The tests of the service: `features/` is yours, all else is the template's."""
