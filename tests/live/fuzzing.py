@@ -16,12 +16,12 @@ from tests.live.service import Line, Service
 HOST = b"Host: 127.0.0.1\r\n"
 JSON = b'{"reference": "f-1", "currency": "EUR", "lines": [{"product": "a", "quantity": 1, "price": "1.00"}]}'
 POST = b"POST /api/v1/orders HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
-CHUNKED = b"POST /api/v1/probe/body HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"POST /api/v1/orders HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
 MESSAGES = [
     b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n",
     b"GET /api/v1/orders?limit=5&sort=-created_at HTTP/1.1\r\n" + HOST + b"Accept-Encoding: gzip\r\n\r\n",
     b"HEAD /api/v1/orders/1 HTTP/1.1\r\n" + HOST + b'If-Match: "1"\r\n\r\n',
-    b"GET /api/v1/probe/text?size=200000 HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n",
     b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
     b"GET http://127.0.0.1/health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     b"GET /health/live HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -64,7 +64,7 @@ def script(chance: random.Random) -> Script:
     size = chance.choice([1, 7, 100, 1000, 65_536, 1_000_000]) if len(message) < 2000 else chance.choice([4000, 10**6])
     parts = [message[start : start + size] for start in range(0, len(message), size)][:300]
     pause = chance.choice([0, 0, 0.001]) if len(parts) < 100 else 0
-    end = chance.choice(["close", "close", "half", "reset", "stay"])
+    end = chance.choice(["close", "close", "close", "half", "half", "reset", "reset", "stay"])
     return Script(parts, pause, chance.random() < 0.6, end)
 
 
@@ -87,10 +87,10 @@ def _mutated(message: bytes, chance: random.Random) -> bytes:
     )
 
 
-async def play(port: int, what: Script) -> None:
+async def play(port: int, what: Script, address: str = "127.0.0.1") -> None:
     """Be this client, to its end."""
     with suppress(ConnectionError, TimeoutError, OSError):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
         try:
             async with asyncio.timeout(10):
                 for part in what.parts:

@@ -45,6 +45,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """The settings of the service behind this connection."""
         return self.app_state.get("http") or HttpSettings()
 
+    @property
+    def _named(self) -> dict[str, str]:
+        return {"client": self.client[0] if self.client else "unknown"}
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Give a new connection the time for its first request."""
         super().connection_made(transport)
@@ -148,7 +152,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
 
     def _cut(self, reason: str) -> None:
-        logger.warning("cut a connection whose client %s", reason)
+        if not self._refused:  # one line is enough
+            logger.warning("cut a connection whose client %s", reason, extra=self._named)
         self.transport.abort()  # close() would wait for the client to take the rest
 
     def _refuse(self, error: ServiceError) -> None:
@@ -175,7 +180,7 @@ class BoundedProtocol(HttpToolsProtocol):
         request = RequestContext()
         request.identify(None, None)
         context.enter(request)
-        logger.warning("refused a request from %s: %s", self.client[0] if self.client else "unknown", error.message)
+        logger.warning("refused a request: %s", error.message, extra=self._named)
         body = problems.body(error, "/")
         head = (
             f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
