@@ -128,12 +128,19 @@ def secret_matches(given: str, secret: SecretStr) -> bool:
     return compare_digest(given.encode(), secret.get_secret_value().encode())
 
 
+_OF_PROXIES = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "x-client-ip", "true-client-ip"}
+    | {"cf-connecting-ip", "x-envoy-external-address"}
+)
+"""Request headers that proxies add."""
+
+
 def is_near(request: Request) -> bool:
     """Return whether a request came straight from a private address.
 
     One that came through a proxy shows the address of the proxy if that is not trusted, which proves nothing.
     """
-    if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+    if not _OF_PROXIES.isdisjoint(request.headers.keys()):
         return False
     try:
         address = ip_address(request.client.host if request.client else "")

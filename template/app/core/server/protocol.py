@@ -52,6 +52,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Give a new connection the time for its first request."""
         super().connection_made(transport)
+        if self.client and self.client[0].startswith("::ffff:"):  # how a socket for both kinds names an IPv4 client
+            self.client = (self.client[0].removeprefix("::ffff:"), self.client[1])
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
