@@ -1,5 +1,6 @@
 """The application: FastAPI inside the request middleware, with problems in its OpenAPI and a page of docs."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,11 @@ from app.core.http.compression import Compression
 from app.core.http.endpoints import OVERRIDES, Router
 from app.core.http.lifecycle import Lifecycle
 from app.core.http.request_middleware import RequestMiddleware
-from app.core.http.security import HttpSettings, policy_for_page, with_cors
+from app.core.http.security import HttpSettings, open_doors, policy_for_page, with_cors
 from app.core.observability.access_log import AccessLog
 from app.core.settings import ServiceSettings, project
 
+logger = logging.getLogger(__name__)
 DOCS, OPENAPI = "/docs", "/openapi.json"
 
 
@@ -64,6 +66,8 @@ class Service(FastAPI):
                 self.include_router(router)
         if with_docs:
             self._add_docs()
+        for warning in open_doors(http, self.routes) if service.production else ():
+            logger.warning(warning)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the stack of FastAPI inside the request middleware."""

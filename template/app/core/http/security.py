@@ -2,16 +2,21 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import ClassVar, Self
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from fastapi.security.base import SecurityBase
 from pydantic import Field, SecretStr, model_validator
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from app.core import context
@@ -121,6 +126,27 @@ def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
     """Return true if the `Host` header, without its port, is one of the trusted names, which are in lower case."""
     name = re.sub(rb":\d+$", b"", host).decode("latin-1").lower()
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)
+
+
+def open_doors(settings: HttpSettings, routes: Sequence[BaseRoute]) -> Iterator[str]:
+    """Yield what a service in production should not have open: a warning for each.
+
+    A guard is a dependency of `fastapi.security`. A route for anyone says so by `openapi_extra={"security": []}`.
+    """
+    if "*" in settings.trusted_hosts:
+        yield "HTTP__TRUSTED_HOSTS is *: name the hosts of this service, others may be written into its links"
+    writes = [
+        f"{method} {route.path}"
+        for route in iter_route_contexts(routes)
+        for method in sorted({"POST", "PUT", "PATCH", "DELETE"} & (route.methods or set()))
+        if not _is_guarded(route.dependant) and "security" not in (route.openapi_extra or {})
+    ]
+    if writes:
+        yield f"anyone may call {', '.join(writes[:3])}{' and more' * (len(writes) > 3)}: see docs/security.md"
+
+
+def _is_guarded(dependant: Dependant) -> bool:
+    return any(isinstance(one.call, SecurityBase) or _is_guarded(one) for one in dependant.dependencies)
 
 
 def secret_matches(given: str, secret: SecretStr) -> bool:
