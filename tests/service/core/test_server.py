@@ -83,6 +83,19 @@ async def test_requests_that_are_sent_ahead_are_all_answered(connect: Open) -> N
     writer.close()
 
 
+async def test_a_connection_too_many_is_closed_and_the_others_are_served(connect: Open, server: uvicorn.Server) -> None:
+    server.lifespan.state["http"] = HttpSettings(connections=2)
+    opened = [await connect() for _ in range(2)]
+    reader, refused = await connect()
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 8) == b""
+    for reader, writer in opened:
+        writer.write(REQUEST)
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
+        writer.close()
+    refused.close()
+
+
 async def test_malformed_http_behind_waiting_requests_leaves_them_their_answers(connect: Open) -> None:
     answer = await sent(connect, SLOW + REQUEST + CHUNKED + b"zz\r\n")
     assert answer.count(OK) == answer.count(b"HTTP/1.1 ") == 2

@@ -51,6 +51,7 @@ class HttpSettings(Group):
     group: ClassVar[str] = "http"
     body_limit: int = Field(1_048_576, ge=0, description="The largest body in bytes; a route may allow more.")
     request_timeout: float = Field(30.0, gt=0, description="Seconds until a request without a response is cancelled.")
+    connections: int = Field(5000, ge=1, description="Open connections of a process; a further one is closed.")
     header_timeout: float = Field(10.0, gt=0, description="Seconds in which the headers must arrive.")
     receive_timeout: float = Field(10.0, gt=0, description="Seconds in which a body must arrive.")
     stall_timeout: float = Field(30.0, gt=0, description="Seconds that a client may read nothing of its response.")

@@ -50,11 +50,14 @@ class BoundedProtocol(HttpToolsProtocol):
         return {"client": self.client[0] if self.client else "unknown"}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Give a new connection the time for its first request."""
+        """Give a new connection the time for its first request, unless there are too many."""
         super().connection_made(transport)
         if self.client and self.client[0].startswith("::ffff:"):  # how a socket for both kinds names an IPv4 client
             self.client = (self.client[0].removeprefix("::ffff:"), self.client[1])
-        self._expect_headers()
+        if len(self.connections) > self.limits.connections:
+            self._cut("came after HTTP__CONNECTIONS others")
+        else:
+            self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, piece by piece."""
