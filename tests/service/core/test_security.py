@@ -160,7 +160,7 @@ def writing(**options: Any) -> Component:
     return Component(name="writing", routers=[outer])
 
 
-OPEN = "anyone may call POST /outer/store: see docs/security.md"
+OPEN = "anyone may call POST /outer/store: see docs/deployment.md#callers"
 HOSTS = "HTTP__TRUSTED_HOSTS is *: name the hosts of this service, others may be written into its links"
 
 

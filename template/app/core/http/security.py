@@ -143,7 +143,8 @@ def open_doors(settings: HttpSettings, routes: Sequence[BaseRoute]) -> Iterator[
         if not _is_guarded(route.dependant) and "security" not in (route.openapi_extra or {})
     ]
     if writes:
-        yield f"anyone may call {', '.join(writes[:3])}{' and more' * (len(writes) > 3)}: see docs/security.md"
+        more = " and more" if len(writes) > 3 else ""
+        yield f"anyone may call {', '.join(writes[:3])}{more}: see docs/deployment.md#callers"
 
 
 def _is_guarded(dependant: Dependant) -> bool:

@@ -98,7 +98,7 @@ class CircuitOpen(CallFailed):
 
 
 class UrlRefused(BadRequest):
-    """A call would leave the address of the service: a part of its path came from a caller, unchecked."""
+    """A call would leave the address of its service."""
 
     code = "url_refused"
     message = "this request names an address that is not allowed"
