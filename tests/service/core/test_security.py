@@ -13,7 +13,7 @@ from app.core.component import Component
 from app.core.errors import PROBLEM, ConfigurationInvalid
 from app.core.settings import Settings
 from app.main import create_app
-from tests.conftest import Start
+from tests.conftest import Opened, Start
 
 SHOP = "https://shop.example"
 PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-mine"}
@@ -174,7 +174,7 @@ HOSTS = "HTTP__TRUSTED_HOSTS is *: name the hosts of this service, others may be
         ({}, "*", "test", []),
     ],
 )
-def test_what_is_open_in_production_is_told_at_the_start(
+async def test_what_is_open_in_production_is_told_at_the_start(
     configured: Callable[..., Settings],
     caplog: pytest.LogCaptureFixture,
     options: dict[str, Any],
@@ -183,5 +183,6 @@ def test_what_is_open_in_production_is_told_at_the_start(
     warnings: list[str],
 ) -> None:
     settings = configured(service={"environment": environment}, http={"trusted_hosts": hosts})
-    create_app([writing(**options)], settings)
+    async with Opened(create_app([writing(**options)], settings)):
+        pass
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == warnings

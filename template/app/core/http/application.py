@@ -1,7 +1,8 @@
 """The application: FastAPI inside the request middleware, with problems in its OpenAPI and a page of docs."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from app.core.component import Component, in_serving_order, opened_in_order
+from app.core.component import Component, State, in_serving_order, opened_in_order
 from app.core.errors import PROBLEM
 from app.core.http import problems
 from app.core.http.compression import Compression
@@ -41,11 +42,12 @@ class Service(FastAPI):
         self.http = http
         self.access = access
         self.lifecycle = lifecycle
+        self.production = service.production
         super().__init__(
             title=service.name,
             version=service.version,
             description=project("description"),
-            lifespan=opened_in_order(components),
+            lifespan=opened_in_order([*components, Component(name="open_doors", lifespan=self._warn)]),
             middleware=[
                 Middleware(Compression),
                 Middleware(with_cors, http),
@@ -66,8 +68,6 @@ class Service(FastAPI):
                 self.include_router(router)
         if with_docs:
             self._add_docs()
-        for warning in open_doors(http, self.routes) if service.production else ():
-            logger.warning(warning)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the stack of FastAPI inside the request middleware."""
@@ -94,6 +94,12 @@ class Service(FastAPI):
                     }
                 answers["default"] = {"description": "Any other error.", "content": content}
         return schema
+
+    @asynccontextmanager
+    async def _warn(self, _: State) -> AsyncIterator[State]:
+        for warning in open_doors(self.http, self.routes) if self.production else ():
+            logger.warning(warning)
+        yield {}
 
     def _add_docs(self) -> None:
         page = get_swagger_ui_html(openapi_url=OPENAPI, title=self.title)
