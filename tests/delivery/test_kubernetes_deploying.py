@@ -27,11 +27,12 @@ WRONG = [
     {"host": ".".join(["a" * 60] * 5)},
     *({"image": value} for value in ("orders", "registry.example.org/orders", "registry.example.org:5000/orders")),
     {"image": f"registry.example.org/orders@sha256:{'0' * 64}"},  # there are two
+    *({"gateway": value} for value in ("", "gateway", "10.0.3.0/24 # all")),
     {"namespace": "A"},
     {"like": "test"},
     {"route": "none"},
 ]
-RIGHT = {"name": "live", "host": HOST, "image": IMAGE}
+RIGHT = {"name": "live", "host": HOST, "image": IMAGE, "gateway": "10.0.3.0/24"}
 KUBECTL = """\
 #!/bin/sh
 [ "$1" = kustomize ] && exec {real} "$@"
@@ -85,6 +86,7 @@ def test_an_overlay_is_whole_and_valid(like: str, route: str, service: Path) -> 
     container = containers(only(found, "Deployment", name(service))["spec"]["template"])[-1]
     assert container["image"] == IMAGE
     assert settings(found, container)["HTTP__TRUSTED_HOSTS"] == HOST
+    assert settings(found, container)["SERVER__TRUSTED_PROXIES"] == "10.0.3.0/24"
     assert {one["metadata"]["namespace"] for one in found} == {f"{name(service)}-live"}
     assert "example.com" not in "".join(path.read_text() for path in (service / "deploy" / "live").iterdir())
 
@@ -185,6 +187,13 @@ def test_a_placeholder_and_a_missing_overlay_are_refused_before_the_cluster_is_a
     shutil.copytree(service / "ops/kubernetes/overlays/production", service / "deploy/live")
     kustomization = service / "deploy/live/kustomization.yaml"
     kustomization.write_text(kustomization.read_text().replace("../../base", "../../ops/kubernetes/base"))
+    done, more = deploy(service, tmp_path)
+    assert "set SERVER__TRUSTED_PROXIES to the network of your gateway's pods" in done.stderr
+    without = kustomization.read_text().replace("SERVER__TRUSTED_PROXIES=gateway.example.com", "LOG__ACCESS=true")
+    kustomization.write_text(without)  # as an overlay of up to 0.4.0, which relied on the base
+    done, more = deploy(service, tmp_path)
+    assert "set SERVER__TRUSTED_PROXIES to the network of your gateway's pods" in done.stderr
+    kustomization.write_text(without.replace("LOG__ACCESS=true", "SERVER__TRUSTED_PROXIES=10.0.3.0/24"))
     done, more = deploy(service, tmp_path)
     assert "still has the placeholder " in done.stderr
     assert "Error 2" in done.stderr

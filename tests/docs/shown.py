@@ -31,9 +31,8 @@ TESTED = {
     "sudo ops/systemd/install.sh": (
         "delivery/test_systemd::test_it_serves_and_another_run_changes_only_what_has_changed"
     ),
-    "make overlay name=production host=api.example.org image=registry.example.org/my-service:1.0.0": (
-        "delivery/test_kubernetes_deploying::test_an_overlay_is_whole_and_valid"
-    ),
+    "make overlay name=production host=api.example.org image=registry.example.org/my-service:1.0.0 "
+    "gateway=10.0.3.0/24": ("delivery/test_kubernetes_deploying::test_an_overlay_is_whole_and_valid"),
     "make deploy name=production": (
         "delivery/test_kubernetes_deploying::test_the_database_is_migrated_before_anything_is_rolled_out"
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render
+from tests.docs.bounds import BOUNDS
 from tests.docs.conftest import writable
 from tests.docs.faults import EVERY_SERVICE, OF_AN_EXTENSION
 from tests.docs.markdown import failures
@@ -14,7 +15,9 @@ from tests.live.service import ORDERS, Rendered, order, running
 from tests.manifests import EXTENSIONS, REPOSITORY
 from tests.tree import CHOICES, PAGES
 
-FAULTS = [(fault, test) for of_one in [EVERY_SERVICE, *OF_AN_EXTENSION.values()] for fault, test in of_one.items()]
+FAULTS = [
+    (fault, test) for of_one in [EVERY_SERVICE, *OF_AN_EXTENSION.values(), BOUNDS] for fault, test in of_one.items()
+]
 
 
 def guide(name: str) -> str:
@@ -31,7 +34,7 @@ def test_the_test_that_shows_a_fault_exists(fault: str, test: str) -> None:
         found = REPOSITORY / "tests" / "service" / "core" / file
     elif folder in CHOICES["database"]:
         found = REPOSITORY / "tests" / "service" / "core" / folder / file
-    elif folder in OF_AN_EXTENSION:
+    elif (EXTENSIONS / folder / "tests").is_dir():
         found = EXTENSIONS / folder / "tests" / file
     else:
         found = REPOSITORY / "tests" / folder / file
@@ -45,6 +48,12 @@ def test_each_fault_of_every_service_is_shown(rendered: Render) -> None:
         for page in (docs / "operations.md", docs / "options" / f"{database}.md"):
             told |= set(failures(page.read_text()))
     assert told == set(EVERY_SERVICE)
+
+
+def test_each_bound_on_what_a_caller_can_make_grow_is_reached(rendered: Render) -> None:
+    page = (rendered(database="sqlite", extensions=CHOICES["extensions"]) / "docs" / "deployment.md").read_text()
+    listed = page.partition("### Limits\n")[2].partition("\n###")[0]
+    assert set(re.findall(r"^- ([^:]+): ", listed, re.MULTILINE)) == set(BOUNDS)
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name not in CHOICES["database"] and failures(guide(name))])

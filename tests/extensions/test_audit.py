@@ -129,7 +129,7 @@ def test_a_process_that_is_killed_loses_what_was_gathered_last_and_the_chain_goe
     after = start()
     assert book(after, 1000) == 201
     until(lambda: len(subjects(trail)) == before + 1, "it goes on")
-    assert after.logged(level="warning")[0]["event"].startswith("cut an unfinished record off")
+    assert after.troubles()[0]["event"].startswith("cut an unfinished record off")
     assert verify()[0] == 0
 
 

@@ -146,7 +146,7 @@ def test_a_disk_that_is_full_is_507_and_the_service_serves_on(start: Callable[..
     assert stored(directory) == [small]
     assert process.http.get(f"{PATH}/{small}").content == b"x"
     assert process.http.post(PATH, files={"files": ("c.txt", b"x")}).status_code == 201
-    assert len([line for line in process.lines() if line["level"] in {"warning", "error"}]) == 1
+    assert len(process.troubles()) == 1
     resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert process.http.post(PATH, files=large).status_code == 201
 
@@ -165,7 +165,7 @@ def test_a_process_that_is_killed_leaves_nothing_that_the_next_does_not_remove(
         assert len(stored(directory)) == 3
         third = start()
         (unfinished,) = [name for name in stored(directory) if name.endswith(".part")]
-        assert third.logged(level="warning")[0]["event"].startswith("removed an upload that was never finished")
+        assert third.troubles()[0]["event"].startswith("removed an upload that was never finished")
         assert third.http.get(f"{PATH}/{upload_id}").content == b"x"
         assert third.http.get(f"{PATH}/{unfinished.removesuffix('.part')}").status_code == 404
         other.sendall(chunk(b"\r\n--b--\r\n") + b"0\r\n\r\n")

@@ -163,6 +163,15 @@ class Service:
                 raise AssertionError(f"this line is not JSON: {line}\nin:\n{self.text()}") from None
         return found
 
+    def troubles(self) -> list[Line]:
+        """The lines that warn, or are worse, without those of the start: the sample can be written to by anyone."""
+        quiet = {"debug", "info"}
+        return [
+            line
+            for line in self.lines()
+            if line["level"] not in quiet and line["logger"] != "app.core.http.application"
+        ]
+
     def logged(self, **fields: Any) -> list[Line]:
         """The lines that have these fields, as soon as there is one."""
         deadline = time.monotonic() + BOUND

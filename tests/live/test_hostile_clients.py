@@ -1,17 +1,17 @@
 """Clients that are slow, large, malformed or random are let go, or answered with a 4xx of the one format."""
 
-import re
+import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, suppress
+from functools import partial
 
-import httpx2
 import psutil
 import pytest
 
 from tests.live import exchange
 from tests.live.conftest import Make
+from tests.live.fuzzing import GROWTH, LAG, attack, told
 from tests.live.service import Service, running
 
 ORIGIN = "https://shop.example.com"
@@ -19,6 +19,7 @@ PATIENCE = {
     "HTTP__HEADER_TIMEOUT": "1",
     "HTTP__RECEIVE_TIMEOUT": "1",
     "HTTP__STALL_TIMEOUT": "1",
+    "SERVER__KEEP_ALIVE": "2",
     "HTTP__CORS_ORIGINS": ORIGIN,
     "HTTP__TRUSTED_HOSTS": "shop,*.example.com,127.0.0.1",
 }
@@ -128,36 +129,63 @@ def test_a_large_body_without_a_length_gets_its_413(service: Service) -> None:
     is_problem(answer, 413)
 
 
-def flood(service: Service, connections: int, first: bytes, more: bytes, times: int) -> float:
-    """Send without reading on several connections, probe meanwhile, and return by how many MB the service grew."""
-    folder = Path("/proc", str(service.process.pid))
-    (folder / "clear_refs").write_text("5")  # the peak so far is forgotten: proc(5)
-    before = psutil.Process(service.process.pid).memory_info().rss
-    with ExitStack() as stack:
-        opened = [stack.enter_context(exchange.connect(service.port)) for _ in range(connections)]
-        for data in [first, *[more] * times]:
-            for connection in opened:
-                with suppress(OSError):
-                    connection.sendall(data)
-            begun = time.monotonic()
-            assert httpx2.get(f"{service.url}/health/live", timeout=10).status_code == 200
-            assert time.monotonic() - begun < 3
-        settles(service, 0)
-    (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", (folder / "status").read_text())
-    return (int(peak) * 1024 - before) / 1_000_000
+async def client(port: int, *parts: bytes, times: int = 1, stays: float = 0.0) -> None:
+    """Send without reading, and leave."""
+    with suppress(OSError, TimeoutError):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        with closing(writer.transport):
+            async with asyncio.timeout(10):
+                for part in [parts[0], *parts[1:] * times]:
+                    writer.write(part)
+                    await writer.drain()
+                await asyncio.sleep(stays)
+            writer.transport.abort()
+
+
+def harmless(service: Service, *scripts: Callable[[], Awaitable[None]]) -> None:
+    """Run clients at once: they delay no other client, take no memory, and cost a line each."""
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(one() for one in scripts))
+
+    before = len(service.lines())
+    rounds = attack(service, all_at_once)
+    assert rounds.delay < LAG
+    assert rounds.growth < GROWTH
+    settles(service, 1)
+    assert len(told(service, before)) <= rounds.number * len(scripts)
+    assert all(line["level"] in {"info", "warning"} for line in service.lines())
 
 
 def test_trailers_without_end_are_cut_off(service: Service) -> None:
-    service.http.close()
-    service.http = type(service.http)(base_url=service.url, timeout=20)
-    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
-    assert flood(service, 1, head, b"a:b\r\n" * 2_000_000, times=2) < 50
+    heads = [b"GET /health/live", b"POST /api/v1/probe/body"]
+    head = b" HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    harmless(
+        service,
+        *(partial(client, service.port, start + head, b"a:b\r\n" * 50_000, times=108) for start in heads),
+    )
 
 
 def test_requests_sent_far_ahead_of_their_answers_are_cut_off(service: Service) -> None:
-    service.http.close()
-    service.http = type(service.http)(base_url=service.url, timeout=20)
-    assert flood(service, 20, b"", b"GET / HTTP/1.1\r\n\r\n" * 14_000, times=2) < 100
+    sent = b"GET / HTTP/1.1\r\n\r\n" * 14_000
+    harmless(service, *[partial(client, service.port, sent, stays=1)] * 20)
+
+
+def test_clients_that_close_while_their_requests_wait_cost_no_error(service: Service) -> None:
+    sent = b"GET /api/v1/probe/slow?seconds=0.1 HTTP/1.1\r\nHost: shop\r\n\r\n" * 5
+    harmless(service, *(partial(client, service.port, sent, stays=number / 20) for number in range(10)))
+
+
+@pytest.mark.parametrize("rest", [b"Content-Length: 1000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"\r\n"])
+def test_what_no_one_reads_ends_its_connection(rest: bytes, service: Service) -> None:
+    """A body, trailers and empty lines, a byte at a time."""
+    begun = time.monotonic()
+    with exchange.connect(service.port) as connection, suppress(OSError):
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: shop\r\n" + rest)
+        while time.monotonic() - begun < 10:
+            connection.sendall(b"\r\n" if rest == b"\r\n" else b"a")
+            time.sleep(0.5)
+    assert time.monotonic() - begun < 8
 
 
 MALFORMED = {

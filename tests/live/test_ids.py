@@ -79,7 +79,7 @@ def test_a_table_of_an_earlier_release_is_named_until_a_revision_copies_it(
     upgrade.edit(WITHOUT)
 
     service = run(upgrade.now)
-    (warning,) = [line for line in service.logged(level="warning") if line["logger"] == "app.core.data.engine"]
+    (warning,) = service.logged(level="warning", logger="app.core.data.engine")
     assert warning["event"].startswith(REUSING)
     service.stop()
 
@@ -89,6 +89,6 @@ def test_a_table_of_an_earlier_release_is_named_until_a_revision_copies_it(
     assert upgrade.stored() == (2, 2)
 
     service = run(upgrade.next)
-    assert not [line for line in service.lines() if line["level"] == "warning"]
+    assert not service.troubles()
     gone(service, kept)
     assert placed(service, "bob") != kept

@@ -75,9 +75,10 @@ def test_processes_that_are_killed_while_they_write_leave_a_whole_chain(chain: C
 @pytest.mark.parametrize("cut", [1, 40, 70_000])
 def test_an_unfinished_record_is_cut_off(chain: Chain, caplog: pytest.LogCaptureFixture, cut: int) -> None:
     first = chain.append([{"a": "x" * 200_000}])
+    noted = chain.beside.read_bytes()
     chain.append([{"b": "y" * 200_000}])
     os.truncate(chain.path, chain.path.stat().st_size - cut)
-    chain.beside.write_text(f"{first.number:020}:{first.seal}\n")  # as of a process that was killed in between
+    chain.beside.write_bytes(noted)  # as of a process that was killed in between
     assert verify([chain.path], KEY) == first
     end = Chain(chain.path, KEY).append([{"c": 3}])
     assert "cut an unfinished record off" in caplog.text
@@ -121,6 +122,22 @@ def test_an_end_that_was_noted_in_part_is_found_from_the_records(
     assert "verify it" not in caplog.text
 
 
+def test_an_end_without_a_seal_gets_one_and_is_told(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    chain.append([{"a": 1}])
+    sealed = chain.beside.read_bytes()
+    chain.beside.write_bytes(sealed.splitlines(keepends=True)[0])  # as up to 0.4.0
+    Chain(chain.path, KEY).append([])
+    assert chain.beside.read_bytes() == sealed
+    assert "has no seal" in caplog.text
+
+
+def test_a_trail_without_its_end_goes_on_and_says_so(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    chain.append([{"a": 1}])
+    chain.beside.unlink()
+    assert Chain(chain.path, KEY).append([{"b": 2}]).number == 2
+    assert "goes on after record 1, and had no end beside it" in caplog.text
+
+
 def test_records_that_were_put_away_are_gone_on_from(chain: Chain) -> None:
     put_away = chain.path.with_name("audit-1.jsonl")
     first = chain.append([{"a": 1}])
@@ -129,7 +146,7 @@ def test_records_that_were_put_away_are_gone_on_from(chain: Chain) -> None:
     assert second.number == 2
     assert verify([put_away, chain.path], KEY) == second
     assert verify([chain.path], KEY, after=first) == second
-    assert verify([put_away], KEY) == first
+    assert verify([put_away], KEY, known=[first]) == first
     with pytest.raises(Tampered, match="give the files before this one, or --after"):
         verify([chain.path], KEY)
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.extensions.audit import __main__ as command
 from app.extensions.audit.__main__ import Tampered, verify
-from app.extensions.audit.chain import Chain, Head, seal
+from app.extensions.audit.chain import START, Chain, Head, opened, seal
 
 ROOT = Path(__file__).parents[3]
 KEY = "the-key-of-these-tests"
@@ -56,6 +56,27 @@ def test_tampering_is_found_and_said_where(path: Path, name: str) -> None:
         verify([path], KEY.encode())
 
 
+@pytest.mark.parametrize("cut", [3, 10], ids=["the last three", "all"])
+@pytest.mark.parametrize("hidden", ["deleted", "emptied", "without a seal", "of another record", "of another key"])
+def test_a_cut_end_is_found_without_its_head_too(path: Path, cut: int, hidden: str) -> None:
+    chain, whole = Chain(path, KEY.encode()), path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-cut]))
+    end = START if cut == 10 else opened(path.read_bytes().splitlines(keepends=True)[-1], KEY.encode())[0]
+    line = f"{end.number:020}:{end.seal}\n".encode()
+    mark = chain.beside.read_bytes().splitlines(keepends=True)[1]
+    chain.beside.write_bytes(
+        {
+            "without a seal": line,
+            "of another record": line + mark,
+            "of another key": line + seal(b"head " + line, b"another-key").encode() + b"\n",
+        }.get(hidden, b"")
+    )
+    if hidden == "deleted":
+        chain.beside.unlink()
+    with pytest.raises(Tampered, match=r"no sealed \.head and no --known says that this is its end"):
+        verify([path], KEY.encode())
+
+
 @pytest.mark.parametrize("position", [*range(0, 1900, 37), -1])
 def test_no_byte_can_be_changed(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
@@ -99,6 +120,7 @@ def test_the_command_says_so_by_its_exit_status(
     assert run(monkeypatch, **settings) == 0
     assert capsys.readouterr().out == f"10 records are as they were written; the end is\n{end}\n"
     assert run(monkeypatch, str(path), "--known", str(end), **settings) == 0
+    assert capsys.readouterr().out.endswith(f"they have the known ends {end}\n")
     assert run(monkeypatch, "--known", f"3:{'0' * 64}", **settings) == 1
     assert run(monkeypatch, str(path.with_name("nothing")), **settings) == 2
     path.write_bytes(path.read_bytes().replace(b"price", b"prize", 1))

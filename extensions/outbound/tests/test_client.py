@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.extensions.outbound import CallFailed, CallFinished, CallRetried, CallsExhausted
+from app.core.telemetry import SecurityEvent, listening
+from app.extensions.outbound import CallFailed, CallFinished, CallRetried, CallsExhausted, UrlRefused
 from app.extensions.outbound.client import retry_after
 from app.extensions.outbound.guard import Call, Guard
 from app.extensions.outbound.settings import Policy
@@ -54,6 +55,42 @@ async def test_statuses_that_another_attempt_may_change_are_tried_again(
     with pytest.raises(CallFailed):
         await connect().get("/")
     assert len(other.asked) == sent
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "../admin",
+        "/..",
+        "a/../../admin",
+        "%2e%2e/admin",
+        "a\\..\\admin",
+        "//127.0.0.1:1/x",
+        "http://127.0.0.1:1/x",
+        "http://127.0.0.1:{port}/v10",
+        "http://127.0.0.1:{port}/v1/../admin",
+        "http://x@127.0.0.1.evil.test/v1/",
+    ],
+)
+async def test_a_call_stays_below_the_address_of_its_service(other: Other, connect: Connect, url: str) -> None:
+    events: list[SecurityEvent] = []
+    with listening(SecurityEvent, events.append), pytest.raises(UrlRefused):
+        await connect(url=f"{other.url}/v1").get(url.format(port=other.port))
+    assert (other.asked, events) == ([], [SecurityEvent("outbound_url_refused", subject="billing")])
+
+
+@pytest.mark.parametrize("url", ["things", "/things/a..b", "http://127.0.0.1:{port}/v1/things?next=../x"])
+async def test_what_stays_below_is_called(other: Other, connect: Connect, url: str) -> None:
+    await connect(url=f"{other.url}/v1").get(url.format(port=other.port))
+    assert other.asked[0][1].startswith("/v1/things")
+
+
+@pytest.mark.parametrize("policy", [{"anywhere": True}, {"url": ""}])
+async def test_a_service_may_be_called_anywhere_if_the_settings_say_so(
+    other: Other, connect: Connect, policy: dict[str, Any]
+) -> None:
+    await connect(**{"url": "http://127.0.0.1:1/v1", **policy}).get(f"{other.url}/admin")
+    assert other.asked[0][1] == "/admin"
 
 
 async def test_a_call_that_succeeds_in_the_end_is_one_call(other: Other, connect: Connect, told: list[Any]) -> None:
@@ -158,7 +195,7 @@ async def test_a_cookie_of_one_call_is_not_sent_with_the_next(other: Other, conn
 
 
 async def test_a_wrong_address_is_the_callers_own_mistake(connect: Connect) -> None:
-    client = connect(failures=1)
+    client = connect(anywhere=True, failures=1)
     with pytest.raises(httpx2.UnsupportedProtocol):
         await client.get("ftp://example.com/")
     with pytest.raises(httpx2.InvalidURL):

@@ -81,11 +81,29 @@ async def test_a_route_may_have_a_limit_of_its_own_or_none(start: Start, things:
 
 async def test_health_and_metrics_are_not_counted(start: Start, things: Component) -> None:
     client = await start(extra=[things], rate_limit=FEW)
-    for path in ("/health", "/health/live", "/health/ready", "/metrics"):
+    for path in ("/health/live", "/health/ready", "/health/startup", "/metrics"):
         assert 429 not in await statuses(client, path)
         assert "ratelimit-limit" not in (await client.get(path)).headers
     assert await statuses(client, times=4) == [200] * 3 + [429]
-    assert await statuses(client, "/healthy", times=1) == [429]
+    for path in ("/healthy", "/health/live/x", "/health/" + "x" * 60_000, "/metrics/x"):
+        assert await statuses(client, path, times=1) == [429]
+
+
+async def test_what_is_below_a_path_may_be_exempt(start: Start, things: Component) -> None:
+    client = await start(extra=[things], rate_limit={**FEW, "exempt": "/limits/dear/*"})
+    assert await statuses(client, "/limits/dear/plain") == [200] * 5
+
+
+async def test_guesses_of_the_health_key_are_counted_and_told(
+    start: Start, things: Component, refused: list[SecurityEvent]
+) -> None:
+    transport = (await start(extra=[things], rate_limit=FEW, health={"key": "k" * 32}))._transport
+    assert isinstance(transport, httpx2.ASGITransport)
+    public = httpx2.ASGITransport(transport.app, client=("8.8.8.8", 1))
+    async with httpx2.AsyncClient(transport=public, base_url="http://service") as client:
+        found = [await statuses(client, "/health", 1, **{"X-Health-Key": f"guess {n}"}) for n in range(5)]
+    assert found == [[401]] * 3 + [[429]] * 2
+    assert [event.name for event in refused] == ["authentication_failed"] * 3 + ["rate_limited"] * 2
 
 
 async def test_each_address_is_counted_for_itself(start: Start, things: Component) -> None:
@@ -102,6 +120,8 @@ async def test_each_address_is_counted_for_itself(start: Start, things: Componen
     assert await ask("2001:db8:1:2::1", 3) == [200] * 3
     assert await ask("2001:db8:1:2:ffff::9", 1) == [429]  # the same /64 is the same caller
     assert await ask("2001:db8:1:3::1", 1) == [200]
+    assert [await ask(f"::ffff:203.0.113.{number}", 1) for number in range(3, 9)] == [[200]] * 6
+    assert await ask("::ffff:203.0.113.1", 1) == [429]  # the IPv4 address above
     assert await ask("fe80::1%eth0", 1) == [200]
     assert await ask("", 1) == [200]
 

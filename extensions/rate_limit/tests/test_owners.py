@@ -2,7 +2,9 @@
 
 import httpx2
 import pytest
+from fastapi import APIRouter, Request
 
+from app.core import context
 from app.core.component import Component
 from app.extensions.rate_limit.middleware import KNOWN, CredentialCache
 from tests.conftest import Start
@@ -43,6 +45,32 @@ async def test_a_junk_header_before_a_key_does_not_hide_its_owner(start: Start, 
         async with httpx2.AsyncClient(transport=elsewhere, base_url="http://service") as client:
             found.append(await ask(client, MINE, Authorization=f"Bearer junk{number}", **KEY))
     assert found == [(200, "2"), (200, "1"), (200, "0"), (429, "0"), (429, "0"), (429, "0")]
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["fresh tokens", "one token with more spaces"])
+async def test_tokens_of_one_user_from_many_addresses_are_limited(start: Start, fresh: bool) -> None:
+    router = APIRouter()
+    done = []
+
+    @router.post("/work")
+    async def work(request: Request) -> None:
+        current = context.current()
+        assert current
+        current.principal = f"user:{request.headers['authorization'].split()[1].partition('-')[0]}"
+        done.append(1)
+
+    transport = (await start(extra=[Component(name="work", routers=[router])], rate_limit=FEW))._transport
+    assert isinstance(transport, httpx2.ASGITransport)
+    found = []
+    for number in range(9):
+        elsewhere = httpx2.ASGITransport(transport.app, client=(f"203.0.113.{number}", 1))
+        async with httpx2.AsyncClient(transport=elsewhere, base_url="http://service") as client:
+            token = f"Bearer ada-{number}" if fresh else f"Bearer {' ' * number}ada"
+            found.append(await client.post("/work", headers={"Authorization": token}))
+    assert found[-1].status_code == 429
+    assert found[-1].json()["code"] == "rate_limited"
+    assert 1 <= int(found[-1].headers["retry-after"]) <= 120
+    assert len(done) == (4 if fresh else 3)  # the first one above the limit is known afterwards
 
 
 @pytest.mark.parametrize(("principal", "most"), [("key:ada", 1), ("ada", 2)])

@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import SpanKind
 
 from app.core import database
 from app.core.observability import throttle
-from app.core.settings import Settings
+from app.core.settings import ServiceSettings, Settings
 from app.extensions import tracing
-from app.extensions.tracing import export
+from app.extensions.tracing import export, recorder
+from app.extensions.tracing.settings import TracingSettings
 from app.main import create_app
 from tests.conftest import Opened
 from tests.extensions.tracing.conftest import Trace, working
@@ -54,6 +56,20 @@ async def test_a_frozen_collector_keeps_nobody_waiting_and_a_stop_as_long_as_it_
     await stopped_after(sink, configured, 50, flush_interval=0.05, shutdown_timeout=0.2, timeout=1000)
     assert time.monotonic() - started < 25  # the SDK alone waits 30 s
     assert sink.spans == []
+
+
+def test_a_bounded_number_of_spans_waits(sink: Sink, configured: Configure) -> None:
+    sink.awake.clear()
+    made = configured(tracing={"endpoint": sink.endpoint, "flush_interval": 1000})
+    provider = recorder.make_provider(made.of(TracingSettings), made.of(ServiceSettings))
+    tracer = provider.get_tracer("test")
+    for _ in range(recorder.WAITING + 2000):
+        tracer.start_span("GET", kind=SpanKind.SERVER).end()
+    waiting = provider._active_span_processor._span_processors[0]._batch_processor._queue  # type: ignore[attr-defined]
+    assert 1000 < len(waiting) <= recorder.WAITING
+    waiting.clear()
+    sink.awake.set()
+    provider.shutdown()
 
 
 async def test_a_collector_that_is_down_costs_one_warning(

@@ -114,6 +114,16 @@ async def test_what_the_caller_does_not_record_is_not_recorded_here(sink: Sink, 
     assert len(sink.spans) == 2  # it and its statement
 
 
+@pytest.mark.parametrize(("share", "spans"), [(0.0, 0), (1.0, 2)])
+async def test_callers_who_are_not_trusted_decide_nothing(sink: Sink, trace: Trace, share: float, spans: int) -> None:
+    service = await trace(sample_rate=share, trusted_callers="10.0.0.0/8,::1")
+    for flags, path in (("01", "plain/7"), ("00", "plain/8")):
+        answer = await service.get(f"/working/{path}", headers={"traceparent": f"00-{TRACE}-{CALLER}-{flags}"})
+        assert answer.json()["traceparent"].startswith(f"00-{TRACE}-")
+    await asyncio.sleep(0.3)
+    assert len(sink.spans) == spans
+
+
 async def test_requests_side_by_side_keep_their_statements_apart(sink: Sink, trace: Trace) -> None:
     service = await trace()
     traces = [f"{number:032x}" for number in range(1, 21)]

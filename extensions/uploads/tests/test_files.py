@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from app.core.telemetry import BusinessEvent, SecurityEvent
-from app.extensions.uploads.checks import KINDS
+from app.extensions.uploads.checks import KINDS, attachment, checked_name
 from tests import answers
 from tests.extensions.uploads.conftest import PATH, Open
 from tests.extensions.uploads.s3 import Server
@@ -52,6 +52,24 @@ async def test_a_file_is_saved_by_browsers_and_not_shown(client: httpx2.AsyncCli
     )
     assert back.headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in back.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("a\uff02; filename=evil.exe; x=\uff02.txt", "a__ filename_evil.exe_ x__.txt"),
+        ("\uff0e\uff0e\uff0fx.txt", "_x.txt"),
+        ("\uff0e\uff0e\uff3cx.txt", "_x.txt"),
+        ("\u2025\u2215x\uff0etxt", "x.txt"),
+        ("a\uff1ab\uff1fc.txt", "a_b_c.txt"),
+        ("日本.txt", "txt"),
+        ("日本", "file"),
+        ("Report (1), v2.txt", "Report (1), v2.txt"),
+    ],
+)
+def test_the_plain_name_of_a_file_is_harmless(name: str, plain: str) -> None:
+    header = attachment(checked_name(name.encode()))
+    assert header.partition("; filename*=")[0] == f'attachment; filename="{plain}"'
 
 
 async def test_each_file_of_a_batch_has_its_result(

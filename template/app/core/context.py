@@ -16,8 +16,8 @@ _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})
 class RequestContext:
     """One request, from its first byte to its access record."""
 
-    principal: str | None = None
-    """The authenticated caller, such as `user:ada`."""
+    principal_checks: tuple[Callable[[str], None], ...] = ()
+    """Called with each authenticated caller: they may refuse it by raising an error."""
     code: str | None = None
     user_agent: str | None = None
     correlation_id = ""
@@ -48,6 +48,20 @@ class RequestContext:
         self.headers: list[tuple[bytes, bytes]] = []
         """Headers of the response, whether the request succeeds or fails."""
         self.started = time.perf_counter()
+
+    _principal: str | None = None
+
+    @property
+    def principal(self) -> str | None:
+        """The authenticated caller, such as `user:ada`."""
+        return self._principal
+
+    @principal.setter
+    def principal(self, principal: str | None) -> None:
+        self._principal = principal
+        if principal:
+            for check in self.principal_checks:
+                check(principal)
 
     def identify(self, correlation_id: bytes | None, traceparent: bytes | None) -> None:
         """Take the caller's ids if they are well-formed, and make the missing ones."""

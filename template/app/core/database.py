@@ -18,6 +18,7 @@ from app.core.data.pool import ConnectionLimiter
 from app.core.data.transactions import FollowedSession, FollowUps, TransactionSession, to_the_end
 from app.core.database_errors import DatabaseUnreachable as DatabaseUnreachable
 from app.core.errors import ConfigurationInvalid, OutcomeUnknown, ServiceUnavailable
+from app.core.observability.redaction import scrub
 from app.core.settings import Settings
 
 once_committed = transactions.once_committed
@@ -185,7 +186,7 @@ def component(settings: Settings) -> Component:
 
 def unusable(engine: AsyncEngine, error: Exception) -> ConfigurationInvalid:
     """Return the error for a database that cannot be opened."""
-    where = engine.url.render_as_string(hide_password=True)
+    where = scrub(engine.url.render_as_string(hide_password=True))
     cause = error.__cause__ if isinstance(error, ServiceUnavailable) else error
     why = str(cause.orig if isinstance(cause, DBAPIError) else cause) or type(cause).__name__
     return ConfigurationInvalid(f"DATABASE__URL: cannot use {where} ({why}): make it work, or name another one")

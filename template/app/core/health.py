@@ -15,6 +15,7 @@ from app.core.http import problems
 from app.core.http.lifecycle import Lifecycle
 from app.core.http.security import is_near, secret_matches
 from app.core.settings import Group, Secret
+from app.core.telemetry import SecurityEvent, emit
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ def operators_only(settings: HealthSettings) -> Callable[[Request], Awaitable[No
     async def refuse_others(request: Request) -> None:
         given = request.headers.get("x-health-key", "")
         if not is_near(request) and not (settings.key and secret_matches(given, settings.key)):
+            emit(SecurityEvent("authentication_failed", reason=f"{'wrong' if given else 'no'} health key"))
             raise AuthenticationFailed("send the key of this service as X-Health-Key")
 
     return refuse_others

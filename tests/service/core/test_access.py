@@ -66,6 +66,11 @@ async def test_a_probe_leaves_a_record_only_if_it_fails_or_is_asked_for(record: 
     assert (await record("POST", path))["status"] == 405
 
 
+async def test_a_record_has_no_secret_of_a_path_and_no_long_path(record: Record) -> None:
+    assert (await record("GET", "/reset/token=s3cr3t"))["path"] == "/reset/token=[redacted]"
+    assert len((await record("GET", "/" + "a" * 60_000))["path"]) < 600
+
+
 async def test_a_record_says_who_asked_what_and_how_it_went(record: Record) -> None:
     line = await record("POST", "/things/7?token=s3cr3t", json=[1, 2], headers=CALLER)
     assert {

@@ -180,7 +180,7 @@ async def test_a_public_address_needs_the_key(start: Start, address: str) -> Non
     assert (await client.get("/health", headers={"X-Health-Key": KEY})).status_code == 200
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "CF-Connecting-IP"])
 async def test_what_came_through_a_proxy_needs_the_key(start: Start, header: str) -> None:
     client = await start(health={"key": KEY})
     headers = {header: "10.0.0.1"}

@@ -8,9 +8,22 @@ import pytest
 
 from app.__main__ import refuse
 from app.core.errors import ConfigurationInvalid
-from app.core.observability.redaction import HIDDEN, redact, scrub, secret_name
+from app.core.observability.redaction import HIDDEN, LONGEST_PATH, loggable_path, redact, scrub, secret_name
 
-LONG = ("a", "a.", "pass", "a-", "a://", "token=", " ", "basic ", "cookie", "'")
+LONG = (
+    "input_value=",
+    "{'type': 'a', 'loc': ",
+    "a",
+    "a.",
+    "pass",
+    "a-",
+    "a://",
+    "token=",
+    " ",
+    "basic ",
+    "cookie",
+    "'",
+)
 
 
 @dataclass
@@ -49,6 +62,11 @@ def test_what_is_no_secret_stays(name: str) -> None:
     "text",
     [
         "proto://user:s3cr3t@host/name",
+        "/reset/token=s3cr3t",
+        "/reset/token:s3cr3t/now",
+        "  Input should be a valid integer [type=int_parsing, input_value='s3cr3t', input_type=str]",
+        "  Field required [type=missing, input_value={'pin': 's3cr3t, input_type=s3cr3t'}, input_type=dict]",
+        "  {'type': 'missing', 'loc': ('response', 'id'), 'msg': 'Field required', 'input': {'pin': 's3cr3t'}}",
         "amqp://:s3cr3t@host",
         "Authorization: Bearer s3cr3t.s3cr3t",
         'Authorization: Digest user="me", response="s3cr3t"',
@@ -67,6 +85,16 @@ def test_what_is_no_secret_stays(name: str) -> None:
 def test_a_secret_in_a_text_is_hidden(text: str) -> None:
     assert "s3cr3t" not in scrub(text)
     assert "s3cr3t" not in scrub(scrub(text))
+
+
+@pytest.mark.parametrize("path", ["/orders/7", "/things:search"])
+def test_the_path_of_a_request_stays(path: str) -> None:
+    assert loggable_path(path) == path
+
+
+def test_a_long_path_is_cut_off() -> None:
+    assert loggable_path("/" + "a" * 60_000) == f"/{'a' * (LONGEST_PATH - 1)}..."
+    assert loggable_path("/token=" + "a" * 60_000) == f"/token={HIDDEN}"
 
 
 def test_the_rest_of_a_text_stays() -> None:

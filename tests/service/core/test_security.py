@@ -1,13 +1,19 @@
 """Protection of callers: headers, CORS, trusted hosts."""
 
+from collections.abc import Callable
+from typing import Annotated, Any
+
 import httpx2
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Security
 from fastapi.responses import HTMLResponse
+from fastapi.security import APIKeyHeader
 
 from app.core.component import Component
 from app.core.errors import PROBLEM, ConfigurationInvalid
-from tests.conftest import Start
+from app.core.settings import Settings
+from app.main import create_app
+from tests.conftest import Opened, Start
 
 SHOP = "https://shop.example"
 PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-mine"}
@@ -131,3 +137,52 @@ async def test_probes_are_answered_by_any_name(start: Start, probe: str) -> None
 async def test_a_hostile_host_header_is_no_server_error(client: httpx2.AsyncClient, host: str, path: str) -> None:
     answer = await client.get(f"http://service{path}", headers={b"Host": host.encode()})
     assert answer.status_code in {200, 400, 404}
+
+
+async def guard(_: Annotated[str, Security(APIKeyHeader(name="X-Key"))]) -> None:
+    """Lets some in."""
+
+
+def writing(**options: Any) -> Component:
+    """A slice that stores something."""
+    router = APIRouter(**{name: value for name, value in options.items() if name == "dependencies"})
+
+    @router.post("/store", **{name: value for name, value in options.items() if name != "dependencies"})
+    async def store() -> None:
+        """Stores."""
+
+    @router.get("/look")
+    async def look() -> None:
+        """Reads."""
+
+    outer = APIRouter()
+    outer.include_router(router, prefix="/outer")
+    return Component(name="writing", routers=[outer])
+
+
+OPEN = "anyone may call POST /outer/store: see docs/deployment.md#callers"
+HOSTS = "HTTP__TRUSTED_HOSTS is *: name the hosts of this service, others may be written into its links"
+
+
+@pytest.mark.parametrize(
+    ("options", "hosts", "environment", "warnings"),
+    [
+        ({}, "*", "production", [HOSTS, OPEN]),
+        ({}, "shop.example", "production", [OPEN]),
+        ({"dependencies": [Depends(guard)]}, "*", "production", [HOSTS]),
+        ({"openapi_extra": {"security": []}}, "shop.example", "production", []),
+        ({}, "*", "test", []),
+    ],
+)
+async def test_what_is_open_in_production_is_told_at_the_start(
+    configured: Callable[..., Settings],
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    hosts: str,
+    environment: str,
+    warnings: list[str],
+) -> None:
+    settings = configured(service={"environment": environment}, http={"trusted_hosts": hosts})
+    async with Opened(create_app([writing(**options)], settings)):
+        pass
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == warnings

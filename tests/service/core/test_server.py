@@ -1,8 +1,9 @@
 """Connections: what one may cost the server, and what a client gets that asks for more."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ CHUNKED = b"POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n"
 READING = CHUNKED.replace(b" / ", b" /read ")
 OK = b"HTTP/1.1 200 "
 DISCONNECTED: list[str] = []
+STARTED: list[str] = []
 Open = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer with nothing: at once, after a moment, or after the whole body."""
+    STARTED.append(scope["path"])
     await asyncio.sleep({"/slow": 0.2, "/slower": 0.8}.get(scope["path"], 0))
     while scope["path"] == "/read":
         message = await receive()
@@ -31,13 +34,15 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             return
         if not message["more_body"]:
             break
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
+    size = int(scope["query_string"] or 0)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+    await send({"type": "http.response.body", "body": b"x" * size})
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[uvicorn.Server]:
-    """A server that listens, and gives headers and a slow client half a second."""
+    """A server that listens, and gives headers, an idle and a slow client half a second."""
+    STARTED.clear()
     config = uvicorn.Config(app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None)
     config.load()
     server = uvicorn.Server(config)
@@ -78,6 +83,60 @@ async def test_requests_that_are_sent_ahead_are_all_answered(connect: Open) -> N
     writer.close()
 
 
+async def test_a_connection_too_many_is_closed_and_the_others_are_served(connect: Open, server: uvicorn.Server) -> None:
+    server.lifespan.state["http"] = HttpSettings(connections=2)
+    opened = [await connect() for _ in range(2)]
+    reader, refused = await connect()
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 8) == b""
+    for reader, writer in opened:
+        writer.write(REQUEST)
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
+        writer.close()
+    refused.close()
+
+
+async def test_malformed_http_behind_waiting_requests_leaves_them_their_answers(connect: Open) -> None:
+    answer = await sent(connect, SLOW + REQUEST + CHUNKED + b"zz\r\n")
+    assert answer.count(OK) == answer.count(b"HTTP/1.1 ") == 2
+
+
+async def test_a_request_behind_a_refused_upgrade_is_answered(connect: Open, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade = REQUEST.replace(b"test\r\n", b"test\r\nconnection: upgrade\r\nupgrade: websocket\r\n")
+    answer = await sent(connect, upgrade + REQUEST.replace(b"test\r\n", b"test\r\nconnection: close\r\n"))
+    assert answer.count(OK) == 2
+    assert not caplog.records
+
+
+async def test_empty_lines_keep_no_idle_connection_open(connect: Open, server: uvicorn.Server) -> None:
+    server.config.timeout_keep_alive = 1
+    reader, writer = await connect()
+    writer.write(REQUEST)
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)).startswith(OK)
+    writer.write(b"\r\n")
+    assert await asyncio.wait_for(reader.read(), 3) == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("ending", ["keep-alive", "close"])
+async def test_a_client_that_leaves_the_end_of_its_answer_is_let_go(server: uvicorn.Server, ending: str) -> None:
+    server.config.timeout_keep_alive = 1
+    listener = server.servers[0].sockets[0]
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    request = f"GET /?%d HTTP/1.1\r\nhost: test\r\nconnection: {ending}\r\n\r\n"
+    with ExitStack() as opened:
+        for size in range(10_000, 100_000, 10_000):  # some leave less than the transport waits for
+            client = opened.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(listener.getsockname())
+            client.sendall((request % size).encode())
+        await asyncio.sleep(0.3)
+        assert server.server_state.connections
+        async with asyncio.timeout(8):
+            while server.server_state.connections:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_client_that_sends_too_many_ahead_is_cut_and_others_are_served(connect: Open) -> None:
     reader, writer = await connect()
     writer.write(REQUEST * 10_000)
@@ -87,6 +146,7 @@ async def test_a_client_that_sends_too_many_ahead_is_cut_and_others_are_served(c
             await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)
             answers += 1
     assert answers < 1000
+    assert len(STARTED) <= MOST_WAITING + 2
     writer.close()
     assert (await sent(connect, REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))).startswith(OK)
 

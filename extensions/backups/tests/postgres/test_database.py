@@ -7,6 +7,7 @@ import pytest
 
 from app.core.data.engine import DatabaseSettings
 from ops.backups import programs
+from ops.backups.errors import DatabaseFailed
 from tests.ops.conftest import Ops, execute, notes
 
 
@@ -62,3 +63,14 @@ def test_the_address_is_one_that_the_programs_understand() -> None:
         "postgresql://me:secret@db:5432/service?sslmode=require"
     )
     assert programs.elsewhere(settings) == "postgres"
+
+
+def test_no_secret_of_the_address_is_on_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program(tmp_path, "pg_dump", 'echo "$PGPASSWORD $*"')
+    settings = DatabaseSettings(url="postgresql+asyncpg://me@db/service?password=s%263cret&ssl=require")
+    with programs.program(["pg_dump"], reads=False, settings=settings) as stream:
+        said = stream.read().decode()
+    assert said == "s&3cret --no-password --dbname=postgresql://me@db/service?sslmode=require\n"
+    with pytest.raises(DatabaseFailed, match="sslpassword would be on a command line"):
+        programs.url_of(DatabaseSettings(url="postgresql+asyncpg://me@db/service?sslpassword=s3cret"))

@@ -11,14 +11,23 @@ from typing import IO
 from sqlalchemy import URL, make_url
 
 from app.core.data.engine import DatabaseSettings
+from app.core.observability.redaction import secret_name
 from ops.backups.errors import DatabaseFailed, ToolMissing
 
 
 def url_of(settings: DatabaseSettings, database: str | None = None) -> URL:
-    """The address as libpq and asyncpg take it."""
+    """The address as libpq and asyncpg take it, whose only secret is its password.
+
+    Raises:
+        DatabaseFailed: there is another one.
+    """
     url = make_url(settings.url).set(drivername="postgresql")
     if "ssl" in url.query:  # SQLAlchemy's name for it
         url = url.update_query_dict({"sslmode": url.query["ssl"]}).difference_update_query(["ssl"])
+    if password := url.query.get("password"):
+        url = url.set(password=str(password)).difference_update_query(["password"])
+    if secret := next((name for name in url.query if secret_name(name)), None):
+        raise DatabaseFailed(f"DATABASE__URL: {secret} would be on a command line: remove it")
     return url.set(database=database) if database else url
 
 

@@ -1,6 +1,8 @@
 """The application: FastAPI inside the request middleware, with problems in its OpenAPI and a page of docs."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,18 +11,19 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from app.core.component import Component, in_serving_order, opened_in_order
+from app.core.component import Component, State, in_serving_order, opened_in_order
 from app.core.errors import PROBLEM
 from app.core.http import problems
 from app.core.http.compression import Compression
 from app.core.http.endpoints import OVERRIDES, Router
 from app.core.http.lifecycle import Lifecycle
 from app.core.http.request_middleware import RequestMiddleware
-from app.core.http.security import HttpSettings, policy_for_page, with_cors
+from app.core.http.security import HttpSettings, open_doors, policy_for_page, with_cors
 from app.core.observability.access_log import AccessLog
 from app.core.observability.logging import LogSettings
 from app.core.settings import ServiceSettings, Settings, project
 
+logger = logging.getLogger(__name__)
 DOCS, OPENAPI = "/docs", "/openapi.json"
 
 
@@ -36,7 +39,7 @@ class Service(FastAPI):
             title=service.name,
             version=service.version,
             description=project("description"),
-            lifespan=opened_in_order(components),
+            lifespan=opened_in_order([*components, Component(name="open_doors", lifespan=self._warn)]),
             middleware=[
                 Middleware(Compression),
                 Middleware(with_cors, http),
@@ -87,3 +90,10 @@ class Service(FastAPI):
                     answers["422"] = {"description": "The request has values that are not acceptable."} | content
                 answers["default"] = {"description": "Any other error."} | content
         return schema
+
+    @asynccontextmanager
+    async def _warn(self, _: State) -> AsyncIterator[State]:
+        warned = self.settings.of(ServiceSettings).production
+        for warning in open_doors(self.settings.of(HttpSettings), self.routes) if warned else ():
+            logger.warning(warning)
+        yield {}

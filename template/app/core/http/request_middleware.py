@@ -17,6 +17,7 @@ from app.core.http.lifecycle import Lifecycle
 from app.core.http.limits import DeadlineTimer
 from app.core.http.security import PROBES, HttpSettings, headers, is_trusted_host, with_cors
 from app.core.observability.access_log import AccessLog
+from app.core.observability.redaction import loggable_path
 
 logger = logging.getLogger(__name__)
 BODILESS = frozenset({204, 304})
@@ -100,9 +101,10 @@ class RequestMiddleware:
         route = route_template(scope)
         self.access(request, route, duration)
         if telemetry.anyone_listens_to(telemetry.RequestFinished):
+            path = loggable_path(request.path)
             telemetry.emit(
                 telemetry.RequestFinished(
-                    request.method, route, request.status, duration, request.received, request.sent, request.path
+                    request.method, route, request.status, duration, request.received, request.sent, path
                 )
             )
 

@@ -2,16 +2,21 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import ClassVar, Self
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from fastapi.security.base import SecurityBase
 from pydantic import Field, SecretStr, model_validator
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from app.core import context
@@ -46,6 +51,7 @@ class HttpSettings(Group):
     group: ClassVar[str] = "http"
     body_limit: int = Field(1_048_576, ge=0, description="The largest body in bytes; a route may allow more.")
     request_timeout: float = Field(30.0, gt=0, description="Seconds until a request without a response is cancelled.")
+    connections: int = Field(5000, ge=1, description="Open connections of a process; a further one is closed.")
     header_timeout: float = Field(10.0, gt=0, description="Seconds in which the headers must arrive.")
     receive_timeout: float = Field(10.0, gt=0, description="Seconds in which a body must arrive.")
     stall_timeout: float = Field(30.0, gt=0, description="Seconds that a client may read nothing of its response.")
@@ -123,9 +129,38 @@ def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)
 
 
+def open_doors(settings: HttpSettings, routes: Sequence[BaseRoute]) -> Iterator[str]:
+    """Yield what a service in production should not have open: a warning for each.
+
+    A guard is a dependency of `fastapi.security`. A route for anyone says so by `openapi_extra={"security": []}`.
+    """
+    if "*" in settings.trusted_hosts:
+        yield "HTTP__TRUSTED_HOSTS is *: name the hosts of this service, others may be written into its links"
+    writes = [
+        f"{method} {route.path}"
+        for route in iter_route_contexts(routes)
+        for method in sorted({"POST", "PUT", "PATCH", "DELETE"} & (route.methods or set()))
+        if not _is_guarded(route.dependant) and "security" not in (route.openapi_extra or {})
+    ]
+    if writes:
+        more = " and more" if len(writes) > 3 else ""
+        yield f"anyone may call {', '.join(writes[:3])}{more}: see docs/deployment.md#callers"
+
+
+def _is_guarded(dependant: Dependant) -> bool:
+    return any(isinstance(one.call, SecurityBase) or _is_guarded(one) for one in dependant.dependencies)
+
+
 def secret_matches(given: str, secret: SecretStr) -> bool:
     """Return whether the caller sent the secret, in a time that tells nothing about it."""
     return compare_digest(given.encode(), secret.get_secret_value().encode())
+
+
+_OF_PROXIES = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "x-client-ip", "true-client-ip"}
+    | {"cf-connecting-ip", "x-envoy-external-address"}
+)
+"""Request headers that proxies add."""
 
 
 def is_near(request: Request) -> bool:
@@ -133,7 +168,7 @@ def is_near(request: Request) -> bool:
 
     One that came through a proxy shows the address of the proxy if that is not trusted, which proves nothing.
     """
-    if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+    if not _OF_PROXIES.isdisjoint(request.headers.keys()):
         return False
     try:
         address = ip_address(request.client.host if request.client else "")

@@ -8,7 +8,7 @@ from app.core import context
 from app.core.component import Component, State
 from app.core.context import RequestContext
 from app.core.observability.logging import LogSettings, write_record
-from app.core.observability.redaction import redact
+from app.core.observability.redaction import loggable_path, redact
 from app.core.telemetry import descriptions, listening
 
 PROBES = frozenset({"/health/live", "/health/ready", "/health/startup", "/metrics"})
@@ -33,7 +33,7 @@ class AccessLog:
         record = {
             "method": request.method,
             "route": route,
-            "path": request.path,
+            "path": loggable_path(request.path),
             "status": request.status,
             "duration": round(duration, 6),
             "received": request.received,

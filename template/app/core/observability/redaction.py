@@ -20,12 +20,19 @@ _PATTERNS = (
     r"(\b(?:authorization|(?:set-)?cookie)\s*:\s*)[^\r\n]+",
     # Bearer abc, Basic abc
     r"(\b(?:bearer|basic)\s+)[\w.~+/=\-]{6,}",
+    # A pydantic error repeats the value, and one of FastAPI about an answer repeats it whole
+    r"(\binput_value=)[^\r\n]{1,1000}(?=, input_type=)",
+    r"(\{'type': '\w{1,60}', 'loc': [^\r\n]{1,1000}?, 'input': )[^\r\n]+",
     # ?token=abc, "api_key": "abc", and a value in quotes with spaces in it
     rf"((?:{_WORDS})[\w\-]{{0,40}}[\"']?\s*[=:]\s*)(?!\[redacted\])"
     r"(?:b?\"(?:[^\"\\]|\\.)*\"|b?'(?:[^'\\]|\\.)*'|[^\s&\"',;)}]+)",
 )
 """Texts with a secret, behind a group that is kept. Each repetition has a bound: a line of 5,000 letters took 11 s."""
 _TEXT = [re.compile(pattern, re.IGNORECASE) for pattern in _PATTERNS]
+
+
+LONGEST_PATH = 500
+"""Characters of a path that are logged."""
 
 
 class Scrubbed(str):
@@ -43,6 +50,13 @@ def scrub(text: str) -> str:
     for pattern in _TEXT:
         text = pattern.sub(rf"\1{HIDDEN}", text)
     return text
+
+
+def loggable_path(path: str) -> str:
+    """Return the path of a request without secrets such as `/reset/token=abc`, and cut off if it is long."""
+    if len(path) > LONGEST_PATH:
+        path = f"{path[:LONGEST_PATH]}..."
+    return scrub(path) if "=" in path or ":" in path or " " in path else path
 
 
 def redact(value: Any, name: str = "") -> Any:

@@ -8,8 +8,15 @@ import logging
 from contextvars import copy_context
 from typing import Any
 
+import httptools
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from app.core import context
 from app.core.context import RequestContext
@@ -41,6 +48,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose client still sends a body that is already answered."""
     _counted = 0
     """Bytes of headers or trailers so far."""
+    _running: RequestResponseCycle | None = None
+    """The request that is being answered; uvicorn's `cycle` is the one that arrived last."""
     _refused = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -57,10 +66,19 @@ class BoundedProtocol(HttpToolsProtocol):
         """The settings of the service behind this connection."""
         return self.app_state.get("http") or HttpSettings()
 
+    @property
+    def _named(self) -> dict[str, str]:
+        return {"client": self.client[0] if self.client else "unknown"}
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Give a new connection the time for its first request."""
+        """Give a new connection the time for its first request, unless there are too many."""
         super().connection_made(transport)
-        self._expect_headers()
+        if self.client and self.client[0].startswith("::ffff:"):  # how a socket for both kinds names an IPv4 client
+            self.client = (self.client[0].removeprefix("::ffff:"), self.client[1])
+        if len(self.connections) > self.limits.connections:
+            self._cut("came after HTTP__CONNECTIONS others")
+        else:
+            self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, piece by piece."""
@@ -74,7 +92,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._counted += len(piece)
-        super().data_received(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:  # no other protocol is spoken here: the rest is HTTP too
+            self._counted = 0
+            self._parse(piece[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            if len(self.pipeline) <= MOST_WAITING:
+                self._refuse(BadRequest("this is not valid HTTP"))
+                return
         if self._counted > MOST_HEADER_BYTES:
             self._refuse(HeadersTooLarge())
         elif len(self.pipeline) > MOST_WAITING:
@@ -83,6 +110,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._expect_headers()
         else:
             self._late = _cancelled(self._late)
+
+    def on_message_begin(self) -> None:
+        """Parse no more requests than may wait. Only a request keeps an idle connection open, and no empty lines."""
+        if len(self.pipeline) > MOST_WAITING:
+            raise OverflowError
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
 
     def on_body(self, body: bytes) -> None:
         """Count trailers from the last part of the body on."""
@@ -94,38 +128,43 @@ class BoundedProtocol(HttpToolsProtocol):
         self._counted = 0
         super().on_message_complete()
         self.cycle.more_body = False  # uvicorn leaves it where the answer came first
-        if self._discarding is not None:
-            self._discarding = _cancelled(self._discarding)
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._discarding = _cancelled(self._discarding)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Let a client that still sends its body read the answer (RFC 9112, section 9.6)."""
         super().on_response_complete()
-        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
-            self._discarding = self.loop.call_later(LINGER, self.transport.close)
+        if self.transport.is_closing():
+            self._expect_reading()
+        elif self.cycle.response_complete and self.cycle.more_body:
+            self._discarding = self.loop.call_later(LINGER, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection once the client has taken its answers."""
+        super().timeout_keep_alive_handler()
+        self._expect_reading()
 
     def pause_writing(self) -> None:
         """Limit the time in which the client may take nothing."""
         super().pause_writing()
-        if self._stalled is None:
-            seconds = self.limits.stall_timeout
-            self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
+        self._expect_reading()
 
     def resume_writing(self) -> None:
-        self._stalled = _cancelled(self._stalled)
+        if not self.transport.is_closing():  # a closed connection has to take all
+            self._stalled = _cancelled(self._stalled)
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._late, self._stalled, self._discarding):
             _cancelled(timer)
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer malformed HTTP in the format of every other error."""
-        del msg
-        self._refuse(BadRequest("this is not valid HTTP"))
 
     def _expect_headers(self) -> None:
         if self._late is None:
@@ -133,31 +172,41 @@ class BoundedProtocol(HttpToolsProtocol):
             late = RequestTimedOut(f"the headers did not arrive within {seconds:g} seconds")
             self._late = self.loop.call_later(seconds, self._refuse, late)
 
+    def _expect_reading(self) -> None:
+        if self._stalled is None:
+            seconds = self.limits.stall_timeout
+            self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
+
     def _cut(self, reason: str) -> None:
-        logger.warning("cut a connection whose client %s", reason)
+        if not self._refused:  # one line is enough
+            logger.warning("cut a connection whose client %s", reason, extra=self._named)
         self.transport.abort()  # close() would wait for the client to take the rest
 
     def _refuse(self, error: ServiceError) -> None:
         """Take no more of this connection, and answer where that is possible."""
         self._refused = True
-        cycle = self.cycle
-        if cycle is None or (cycle.response_complete and not cycle.more_body):
+        self._late = _cancelled(self._late)
+        running, last = self._running, self.cycle
+        if running is None or (running.response_complete and not last.more_body):
             copy_context().run(self._answer, error)  # the server's own context serves other connections too
-        elif not cycle.more_body:  # the requests before it keep their answers
-            self.flow.pause_reading()
-            cycle.keep_alive = False
-        elif not cycle.response_started:
-            cycle.disconnected = True
-            cycle.message_event.set()
+        elif running.response_complete or (running.more_body and running.response_started):
+            self.timeout_keep_alive_handler()
+        elif running.more_body:
+            running.disconnected = True
+            running.message_event.set()
             copy_context().run(self._answer, error)
-        else:
-            self.transport.close()
+        else:  # the requests before it keep their answers
+            if last.more_body:
+                self.pipeline.popleft()
+                last = self.pipeline[0][0] if self.pipeline else running
+            self.flow.pause_reading()
+            last.keep_alive = False
 
     def _answer(self, error: ServiceError) -> None:
         request = RequestContext()
         request.identify(None, None)
         context.enter(request)
-        logger.warning("refused a request from %s: %s", self.client[0] if self.client else "unknown", error.message)
+        logger.warning("refused a request: %s", error.message, extra=self._named)
         body = problems.body(error, "/")
         head = (
             f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
@@ -165,7 +214,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.write_eof()
-        self._discarding = self.loop.call_later(LINGER, self.transport.close)
+        self._discarding = self.loop.call_later(LINGER, self.timeout_keep_alive_handler)
 
 
 def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:

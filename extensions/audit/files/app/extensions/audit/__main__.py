@@ -21,13 +21,14 @@ def verify(files: Sequence[Path], key: bytes, *, after: Head = START, known: Seq
     """Read files, the oldest first, and return the end of their chain.
 
     `after` is the end of the chain before these files; `known` are ends that were stored elsewhere and have to be in
-    the files.
+    the files. The last file has to end where its head file says, or with a known end.
 
     Raises:
         Tampered: a record was changed, removed, added or moved.
         OSError: a file cannot be read.
     """
-    head, missing = after, {*known, *_noted(files[-1])} - {START, after}
+    noted = _noted(files[-1], key)
+    head, missing = after, {*known, *noted} - {START, after}
     for file in files:
         for place, line in _lines(file):
             try:
@@ -41,15 +42,18 @@ def verify(files: Sequence[Path], key: bytes, *, after: Head = START, known: Seq
             missing.discard(head)
     if missing:
         raise Tampered(f"the chain ends with record {head.number} and does not have {', '.join(map(str, missing))}")
+    if not noted and head not in known:
+        raise Tampered(f"{files[-1]} ends with {head}, and no sealed .head and no --known says that this is its end")
     return head
 
 
-def _noted(file: Path) -> list[Head]:
-    """Return the end in the head file, if there is one."""
+def _noted(file: Path, key: bytes) -> list[Head]:
+    """Return the end in the head file, if there is one with a seal."""
     try:
-        with Chain(file, b"").beside.open("rb") as beside:
+        with Chain(file, key).beside.open("rb") as beside:
             fcntl.flock(beside, fcntl.LOCK_SH)
-            return [read_head(beside.fileno())]
+            head, sealed = read_head(beside.fileno(), key)
+            return [head] if sealed else []
     except FileNotFoundError:
         return []
 
@@ -97,7 +101,7 @@ def main() -> int:
         action="append",
         default=[],
         metavar="HEAD",
-        help="an end that was stored elsewhere",
+        help="an end that was stored elsewhere, and has to be in them",
     )
     commands.add_parser("restored", help="record that a backup of the current file was restored")
     arguments = parser.parse_args()
@@ -116,6 +120,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{end.number - arguments.after.number} records are as they were written; the end is\n{end}\n")
+    if arguments.known:
+        sys.stdout.write(f"they have the known ends {', '.join(map(str, arguments.known))}\n")
     return 0
 
 

@@ -94,14 +94,18 @@ class Chain:
         with self.locked(fcntl.LOCK_EX) as head_file:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
             try:
-                noted = read_head(head_file)
+                noted, sealed = read_head(head_file, self._key)
+                if noted != START and not sealed:  # as up to 0.4.0, or as no process has written it
+                    logger.warning(
+                        "the end of %s beside it has no seal: verify it, unless this is an update", self.path
+                    )
                 size, head = self._end(descriptor, noted)
                 data, head = chained(records, head, self._key)
                 try:
                     _write(descriptor, data)
                     os.fsync(descriptor)
-                    if head != noted:
-                        os.pwrite(head_file, _as_text(head), 0)
+                    if head != noted or not sealed:
+                        os.pwrite(head_file, _as_text(head, self._key), 0)
                 except OSError:
                     with suppress(OSError):
                         os.ftruncate(descriptor, size)  # else half of the batch would be written twice
@@ -145,20 +149,26 @@ class Chain:
             logger.error("the last record of %s is not what was sealed: verify it", self.path)  # noqa: TRY400  # expected
             return size, noted
         if noted.number < head.number:  # a process was killed between the two writes
+            if noted == START:
+                logger.warning("%s goes on after record %s, and had no end beside it", self.path, head.number)
             return size, head
         if noted != head:
             logger.error("%s does not end with record %s, which was its last: verify it", self.path, noted.number)
         return size, noted
 
 
-def read_head(descriptor: int) -> Head:
-    number, _, seal = os.pread(descriptor, 200, 0).decode(errors="replace").partition(":")
-    whole = number.isdecimal() and len(seal.strip()) == len(START.seal)  # a full disk may store only a part
-    return Head(int(number), seal.strip()) if whole else START
+def read_head(descriptor: int, key: bytes) -> tuple[Head, bool]:
+    """Return the end in a head file, and true if it is sealed with the key."""
+    text = os.pread(descriptor, 200, 0)
+    number, _, mark = text.partition(b"\n")[0].decode(errors="replace").partition(":")
+    whole = number.isdecimal() and len(mark) == len(START.seal)  # a full disk may store only a part
+    head = Head(int(number), mark) if whole else START
+    return head, hmac.compare_digest(text, _as_text(head, key))
 
 
-def _as_text(head: Head) -> bytes:
-    return f"{head.number:020}:{head.seal}\n".encode()  # of constant length: it overwrites the last one
+def _as_text(head: Head, key: bytes) -> bytes:
+    line = f"{head.number:020}:{head.seal}\n".encode()  # of constant length: it overwrites the last one
+    return line + seal(b"head " + line, key).encode() + b"\n"
 
 
 def _last_line(descriptor: int, size: int) -> tuple[int, bytes]:

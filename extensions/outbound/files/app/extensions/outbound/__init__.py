@@ -18,6 +18,7 @@ from app.extensions.outbound.settings import (
     CallsExhausted,
     CircuitOpen,
     OutboundSettings,
+    UrlRefused,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "CircuitOpen",
     "Client",
     "OutboundSettings",
+    "UrlRefused",
     "client",
     "component",
     "resilient",

@@ -1,5 +1,6 @@
 """The ways to call a service: an HTTP client, and `@resilient` for any function."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,8 +15,9 @@ import httpx2
 
 from app.core.context import outgoing_headers
 from app.core.errors import ServiceError
+from app.core.telemetry import SecurityEvent, emit
 from app.extensions.outbound.guard import Failure, Guard
-from app.extensions.outbound.settings import OutboundSettings
+from app.extensions.outbound.settings import OutboundSettings, UrlRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,15 +65,21 @@ class Client:
 
         Args:
             method: GET, HEAD, OPTIONS, TRACE, PUT and DELETE are tried again if they fail.
-            url: a path below the service's address, or a whole address.
+            url: a path below the service's address, or a whole address below it; any other if the service has the
+                setting `ANYWHERE`, or no URL.
             repeatable: true if another method may be sent again, such as a POST that the other side stores once.
             headers: are sent with those of the correlation and trace ids.
             rest: params, json, content and the other parameters of httpx2.
 
         Raises:
+            UrlRefused: the call would leave the address of the service.
             CallFailed: the answer is 5xx or 429, there is no answer in time, or the call was not sent.
         """
         method = method.upper()
+        policy = self.guard.policy
+        if policy.url and not policy.anywhere and not is_below(httpx2.URL(url), httpx2.URL(policy.url)):
+            emit(SecurityEvent("outbound_url_refused", subject=self.guard.service))
+            raise UrlRefused
 
         async def made() -> httpx2.Response:
             answer = await self.http.request(method, url, headers={**outgoing_headers(), **(headers or {})}, **rest)
@@ -89,6 +97,16 @@ class Client:
     put = partialmethod(request, "PUT")
     patch = partialmethod(request, "PATCH")
     delete = partialmethod(request, "DELETE")
+
+
+def is_below(url: httpx2.URL, base: httpx2.URL) -> bool:
+    """Return whether a relative or absolute URL stays below another one."""
+    if ".." in re.split(r"[/\\]", url.path):
+        return False
+    if not url.scheme and not url.host:
+        return True
+    same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
+    return same and f"{url.path}/".startswith(f"{base.path.rstrip('/')}/")
 
 
 def judge(error: Exception) -> Failure | None:

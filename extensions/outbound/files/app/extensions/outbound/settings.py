@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from app.core.errors import ExternalServiceFailed
+from app.core.errors import BadRequest, ExternalServiceFailed
 from app.core.settings import Group
 from app.core.telemetry import describe
 
@@ -37,6 +37,8 @@ class Policy(Limits):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+    anywhere: bool = False
+    """Whether calls may leave the URL."""
 
 
 class OutboundSettings(Limits, Group):
@@ -90,6 +92,13 @@ class CircuitOpen(CallFailed):
     """A called service failed repeatedly, so no calls are sent."""
 
     code = "circuit_open"
+
+
+class UrlRefused(BadRequest):
+    """A call would leave the address of its service."""
+
+    code = "url_refused"
+    message = "this request names an address that is not allowed"
 
 
 class CallsExhausted(CallFailed):

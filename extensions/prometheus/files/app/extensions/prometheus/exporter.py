@@ -19,7 +19,7 @@ from app.core.http.security import is_near, secret_matches
 from app.core.server.protocol import BoundedProtocol
 from app.core.server.serve import ServerSettings
 from app.core.settings import ServiceSettings, Settings
-from app.core.telemetry import listening
+from app.core.telemetry import SecurityEvent, emit, listening
 from app.extensions.prometheus.metrics import Requests, Saturation, event_listeners, measure_lag
 from app.extensions.prometheus.registries import TextFiles, alone, share
 from app.extensions.prometheus.settings import PrometheusSettings
@@ -76,6 +76,7 @@ def metrics_router(registry: CollectorRegistry, look: Callable[[], None], token:
         if token is None and not is_near(request):
             raise PermissionDenied("metrics are for private addresses: PROMETHEUS__TOKEN opens them to others")
         if token is not None and not (scheme.lower() == "bearer" and secret_matches(given.strip(), token)):
+            emit(SecurityEvent("authentication_failed", reason=f"{'wrong' if given else 'no'} token of the metrics"))
             raise AuthenticationFailed(
                 "send the token of the metrics as a bearer token", headers={"WWW-Authenticate": "Bearer"}
             )

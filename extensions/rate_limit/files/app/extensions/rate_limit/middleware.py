@@ -1,10 +1,13 @@
 """The middleware: counts each request for its caller, and refuses requests above the limit."""
 
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
+from math import ceil
 from secrets import token_bytes
+from time import time
+from typing import NoReturn
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,10 +36,13 @@ class CredentialCache:
         self._secret = token_bytes(32)
 
     def digests(self, headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-        """Return a digest of the first value of each header, which guards read."""
+        """Return a digest of the first value of each header, as guards read it: more spaces make no new one."""
         found: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in CREDENTIALS and name not in found:
+                if name == b"authorization":
+                    scheme, _, token = value.partition(b" ")
+                    value = scheme.lower() + b" " + token.strip()
                 found[name] = blake2b(value, key=self._secret, person=name, digest_size=16).digest()
         return found
 
@@ -66,7 +72,8 @@ class RateLimit:
     """Plain ASGI. A request counts for the owner of its credentials, and without valid ones for its address.
 
     The first request with new credentials counts for both. So forged credentials are limited by address, and valid ones
-    are not, even if many callers share an address.
+    are not, even if many callers share an address. An owner above its limit is refused with new credentials too, as
+    soon as it is authenticated.
     """
 
     def __init__(self, app: ASGIApp, settings: RateLimitSettings, shared: SharedCounters | None) -> None:
@@ -75,7 +82,9 @@ class RateLimit:
         self.memory = LocalCounters(settings.clients)
         self.limit = limit_of(settings.per_minute, settings.per_hour)
         self.exempt = frozenset(settings.exempt)
-        self.below = tuple(f"{path.rstrip('/')}/" for path in settings.exempt)
+        self.below = tuple(path[:-1] for path in settings.exempt if path.endswith("/*"))
+        self.over: dict[str, float] = {}
+        """The owners above their limit, as new credentials have shown, and when they may call again."""
         self.credentials = CredentialCache()
         self.routes: Routes | None = None
 
@@ -92,13 +101,31 @@ class RateLimit:
         if limit.windows:
             client = f"principal {owner}" if owner else f"address {network(request.client)}"
             await self._count(client + counted, limit, request)
+            if digests:
+                request.principal_checks += (partial(self._check, owner, counted, limit),)
         await self.app(scope, receive, send)
         if digests and request.principal:
             self.credentials.learn(digests, request.principal)
             if request.principal != owner and limit.windows:
-                await self._hit(f"principal {request.principal}{counted}", limit)
+                client = f"principal {request.principal}{counted}"
+                if wait := (await self._hit(client, limit)).retry_after:
+                    if len(self.over) > KNOWN:
+                        self.over.clear()
+                    self.over[client] = time() + wait
         elif digests and request.status == 401:  # other answers say nothing about them: an open route, a 404, a 405
             self.credentials.forget(digests)
+
+    def _check(self, owner: str | None, counted: str, limit: Limit, principal: str) -> None:
+        """Refuse an owner above its limit. The requests of one whose credentials were known are counted already."""
+        client = f"principal {principal}{counted}"
+        wait = self.over.get(client, 0.0) - time() if principal != owner else 0.0
+        if wait > 0:
+            self._refuse(client, limit, ceil(wait))
+
+    @staticmethod
+    def _refuse(client: str, limit: Limit, wait: int) -> NoReturn:
+        telemetry.emit(telemetry.SecurityEvent("rate_limited", subject=client, reason=limit.policy))
+        raise RateLimited(headers={"Retry-After": str(wait)})
 
     def _of(self, scope: Scope, path: str) -> tuple[Limit, str]:
         """Return the limit of a request, and the suffix of its counter."""
@@ -114,8 +141,7 @@ class RateLimit:
         request.headers.append((b"ratelimit-remaining", b"%d" % verdict.remaining))
         request.headers.append((b"ratelimit-reset", b"%d" % verdict.reset))
         if verdict.retry_after:
-            telemetry.emit(telemetry.SecurityEvent("rate_limited", subject=client, reason=limit.policy))
-            raise RateLimited(headers={"Retry-After": str(verdict.retry_after)})
+            self._refuse(client, limit, verdict.retry_after)
 
     async def _hit(self, client: str, limit: Limit) -> Verdict:
         if self.shared is not None:
@@ -126,10 +152,11 @@ class RateLimit:
 
 @lru_cache(maxsize=10_000)
 def network(address: str) -> str:
-    """Return the address, or the /64 of an IPv6 address, which belongs to one caller."""
+    """Return the address, or the /64 of an IPv6 address, which belongs to one caller. `::ffff:a.b.c.d` is IPv4."""
     if ":" not in address:
         return address
     try:
-        return str(IPv6Network((address.partition("%")[0], 64), strict=False))
+        whole = IPv6Address(address.partition("%")[0])
+        return str(whole.ipv4_mapped or IPv6Network((whole, 64), strict=False))
     except ValueError:
         return address

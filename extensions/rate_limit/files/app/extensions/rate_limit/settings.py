@@ -15,7 +15,8 @@ class RateLimitSettings(Group):
     per_minute: int = Field(60, ge=1, description="Requests per client and minute.")
     per_hour: int = Field(1000, ge=1, description="Requests per client and hour.")
     exempt: CommaSeparated = Field(
-        ("/health", "/metrics"), description="Paths that are not limited, with all below them."
+        ("/health/live", "/health/ready", "/health/startup", "/metrics"),
+        description="Paths that are not limited; `/internal/*` is all below it.",
     )
     clients: int = Field(50_000, ge=1, description="The most clients that a process counts.")
     storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(

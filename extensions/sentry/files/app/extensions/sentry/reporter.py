@@ -15,7 +15,7 @@ from sentry_sdk.utils import event_from_exception
 
 from app.core import context
 from app.core.component import Component, State
-from app.core.observability.redaction import redact, scrub
+from app.core.observability.redaction import loggable_path, redact, scrub
 from app.core.observability.throttle import Throttle
 from app.core.settings import ServiceSettings
 from app.core.telemetry import RequestFailed, descriptions, listening
@@ -57,7 +57,7 @@ def completed(event: Event, _: Any) -> Event:
         return clean  # type: ignore[no-any-return]
     clean["tags"] = {**clean.get("tags", {}), "correlation_id": request.correlation_id, "trace_id": request.trace_id}
     if request.method:  # a job has ids, and is not a request
-        clean["request"] = {"method": request.method, "url": request.path}
+        clean["request"] = {"method": request.method, "url": loggable_path(request.path)}
     if request.principal is not None:
         clean["user"] = {"id": request.principal}
     if clean.get("type") != "transaction":

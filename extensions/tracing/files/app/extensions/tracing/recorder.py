@@ -64,7 +64,7 @@ def recorder(settings: TracingSettings, service: ServiceSettings) -> Component:
             trace.set_tracer_provider(provider)  # for spans of features; there is one a process
         with ExitStack() as stack:
             stack.enter_context(traced_libraries(provider, state["database"].engine.sync_engine))
-            requests = Requests(provider.get_tracer("app"), settings.sample_rate)
+            requests = Requests(provider.get_tracer("app"), settings.sample_rate, settings.trusted_callers)
             for event, listener in requests.listeners.items():
                 stack.enter_context(listening(event, listener))
             yield {}

@@ -1,8 +1,10 @@
 """Requests: one server span each (https://opentelemetry.io/docs/specs/semconv/http/), and which spans are recorded."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from opentelemetry import context as spans
@@ -65,9 +67,11 @@ _span: ContextVar[trace.Span | None] = ContextVar("span", default=None)
 class Requests:
     """Listens to requests. Inside a request that is not recorded, nothing is recorded."""
 
-    def __init__(self, tracer: trace.Tracer, share: float) -> None:
+    def __init__(self, tracer: trace.Tracer, share: float, trusted: Sequence[str] = ()) -> None:
         self.tracer = tracer
         self.share = share
+        self.trusted = [ip_network(one, strict=False) for one in trusted]
+        self.trusts = lru_cache(1000)(self._trusts)
         self.listeners: dict[type[tuple[Any, ...]], Callable[[Any], None]] = {
             RequestStarted: self.started,
             RequestFailed: self.failed,
@@ -117,9 +121,16 @@ class Requests:
     def _wanted(self, request: RequestContext, path: str) -> bool:
         if path in UNTRACED:
             return False
-        if request.parent_id:  # the caller has decided, and its trace stays complete
+        if request.parent_id and self.trusts(request.client):  # it has decided, and its trace stays complete
             return bool(int(request.trace_flags, 16) & trace.TraceFlags.SAMPLED)
         return random.random() < self.share  # noqa: S311  # no secret
+
+    def _trusts(self, client: str) -> bool:
+        try:
+            address = ip_address(client)
+        except ValueError:
+            return False
+        return any(address in network for network in self.trusted)
 
     def _start(self, request: RequestContext) -> trace.Span:
         parent = NOWHERE

@@ -1,11 +1,18 @@
 """The settings of tracing."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from app.core.settings import Group, address
+from app.core.settings import CommaSeparated, Group, address
+
+
+def _networks(given: tuple[str, ...]) -> tuple[str, ...]:
+    for one in given:
+        ip_network(one, strict=False)
+    return given
 
 
 class TracingSettings(Group):
@@ -17,7 +24,10 @@ class TracingSettings(Group):
     )
     headers: SecretStr | None = Field(None, description="Headers for the endpoint: name=value, comma-separated.")
     sample_rate: float = Field(
-        1.0, ge=0, le=1, description="The share of requests recorded, unless the caller decides."
+        1.0, ge=0, le=1, description="The share of requests recorded, unless a trusted caller decides."
+    )
+    trusted_callers: Annotated[CommaSeparated, AfterValidator(_networks)] = Field(
+        (), description="Addresses and networks of callers that decide whether their requests are recorded."
     )
     flush_interval: float = Field(5.0, gt=0, description="Seconds between two exports.")
     timeout: float = Field(5.0, gt=0, description="Seconds for one export.")

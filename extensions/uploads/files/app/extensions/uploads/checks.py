@@ -132,8 +132,12 @@ def extension(name: str) -> str:
 
 
 def attachment(name: str) -> str:
-    """Return the header that lets a browser save the file and not show it (RFC 6266)."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    """Return the header that lets a browser save the file and not show it (RFC 6266).
+
+    Old clients take the plain name, in which full-width quotes and slashes would be real ones.
+    """
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^\w .()+,@~-]", "_", ascii_name).strip(" .") or "file"
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
