@@ -18,7 +18,7 @@ from tests.releases import git
 REVIEWED = {"make drill", "make load"}
 """Code of the default branch that needs a secret: read-only, in an environment of its own."""
 ALONE = ("docker ", "gh ", "git ", "curl ", "ops/propose-update.sh", "trivy ")
-"""The commands of steps with a token. An image is built in containers, which have neither its variables nor its files."""
+"""The commands of steps with a token. Images are built in containers, without its variables and files."""
 GITLEAKS = """\
 #!/bin/sh
 git log --all --patch > patches 2> errors || cat errors

@@ -47,7 +47,7 @@ GROWTH = 10_000_000
 
 
 class Script(NamedTuple):
-    """What one client sends, and how it behaves."""
+    """The bytes that one client sends, and its behaviour."""
 
     parts: list[bytes]
     pause: float
@@ -169,12 +169,12 @@ def watching(service: Service) -> Iterator[Watch]:
 
 
 class Rounds(NamedTuple):
-    """What an attack has cost: the longest delay of others in seconds, and the growth of memory in bytes."""
+    """The cost of an attack: the longest delay of others in seconds, and the growth of memory in bytes."""
 
     delay: float
     growth: int
     number: int
-    """How often the attack was made: a long delay counts if it comes again each time."""
+    """The number of times that the attack was made: a long delay counts if it comes again each time."""
 
 
 def attack(service: Service, clients: Callable[[], Awaitable[None]]) -> Rounds:

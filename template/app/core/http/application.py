@@ -18,7 +18,7 @@ from app.core.http.compression import Compression
 from app.core.http.endpoints import OVERRIDES, Router
 from app.core.http.lifecycle import Lifecycle
 from app.core.http.request_middleware import RequestMiddleware
-from app.core.http.security import HttpSettings, open_doors, policy_for_page, with_cors
+from app.core.http.security import HttpSettings, policy_for_page, production_warnings, with_cors
 from app.core.observability.access_log import AccessLog
 from app.core.observability.logging import LogSettings
 from app.core.settings import ServiceSettings, Settings, project
@@ -39,7 +39,7 @@ class Service(FastAPI):
             title=service.name,
             version=service.version,
             description=project("description"),
-            lifespan=opened_in_order([*components, Component(name="open_doors", lifespan=self._warn)]),
+            lifespan=opened_in_order([*components, Component(name="production_warnings", lifespan=self._warn)]),
             middleware=[
                 Middleware(Compression),
                 Middleware(with_cors, http),
@@ -94,6 +94,6 @@ class Service(FastAPI):
     @asynccontextmanager
     async def _warn(self, _: State) -> AsyncIterator[State]:
         warned = self.settings.of(ServiceSettings).production
-        for warning in open_doors(self.settings.of(HttpSettings), self.routes) if warned else ():
+        for warning in production_warnings(self.settings.of(HttpSettings), self.routes) if warned else ():
             logger.warning(warning)
         yield {}

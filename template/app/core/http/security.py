@@ -129,7 +129,7 @@ def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)
 
 
-def open_doors(settings: HttpSettings, routes: Sequence[BaseRoute]) -> Iterator[str]:
+def production_warnings(settings: HttpSettings, routes: Sequence[BaseRoute]) -> Iterator[str]:
     """Yield what a service in production should not have open: a warning for each.
 
     A guard is a dependency of `fastapi.security`. A route for anyone says so by `openapi_extra={"security": []}`.

@@ -38,7 +38,7 @@ class Policy(Limits):
 
     url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
     anywhere: bool = False
-    """Whether calls may leave the URL."""
+    """Allows calls to other addresses than the URL."""
 
 
 class OutboundSettings(Limits, Group):
