@@ -43,7 +43,9 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 async def server() -> AsyncIterator[uvicorn.Server]:
     """A server that listens, and gives headers, an idle and a slow client half a second."""
     STARTED.clear()
-    config = uvicorn.Config(app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False
+    )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
