@@ -1,6 +1,7 @@
 """The script with which `make secrets` and `make production` begin."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -64,6 +65,16 @@ def test_the_service_takes_the_settings_and_secrets_of_its_containers(rendered: 
     command = [str(interpreter(DEFAULT)), "-c", "from app.main import load_settings; load_settings()"]
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_each_secret_of_a_cluster_is_a_file_for_compose_too(database: str, rendered: Render, tmp_path: Path) -> None:
+    root = copied(rendered, tmp_path, database=database, delivery=["docker", "kubernetes"])
+    example = (root / "ops/kubernetes/secrets.env.example").read_text()
+    named = set(re.findall(r"^(?:# )?([A-Z_]+__[A-Z_]+)=", example, re.MULTILINE))
+    assert {"JWT__SECRET", "SENTRY__DSN", "UPLOADS__SECRET_KEY"} <= named
+    # docs/deployment.md shows with HEALTH__KEY how a secret is added.
+    assert named <= {"HEALTH__KEY", *compose(root)["services"]["app"]["secrets"]}
 
 
 @pytest.mark.parametrize(

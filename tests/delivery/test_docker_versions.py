@@ -84,6 +84,11 @@ def test_an_image_that_is_given_comes_with_the_one_beside_it_and_nothing_is_buil
         assert line.endswith(f" IMAGE={image} OPS_IMAGE={ops}")
 
 
+def test_the_name_of_an_image_is_taken_for_no_command(root: Path) -> None:
+    make(root, "production", "IMAGE=api:1';touch made;'")
+    assert not (root / "made").exists()
+
+
 def test_beside_a_digest_the_other_image_is_given_too(root: Path) -> None:
     image, ops = "registry.example.com/api@sha256:abc", "registry.example.com/api-ops@sha256:def"
     for line in make(root, "production", f"IMAGE={image}", f"OPS_IMAGE={ops}"):

@@ -190,6 +190,12 @@ def test_without_a_token_one_line_says_which_one(ci: str, rendered: Render) -> N
     assert re.fullmatch(r"set the (secret|masked variable) TEMPLATE_UPDATE_TOKEN: .*\n", done.stderr)
 
 
+def test_on_gitlab_a_job_without_a_bundle_has_nothing_to_propose(rendered: Render, tmp_path: Path) -> None:
+    command = [rendered(ci="gitlab") / "ops/propose-update.sh", tmp_path / "update.bundle"]
+    done = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "nothing to do: there is no newer version of the template\n")
+
+
 @pytest.mark.parametrize("missing", ["_commit", "_src_path", "file"])
 def test_a_service_that_does_not_know_its_template_is_told_so(missing: str, service: Repository) -> None:
     answers = service.root / ".copier-answers.yml"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render
+from tests.delivery.pipelines import PROVIDERS
 from tests.delivery.updating import BRANCH, NEW, TOKEN, Repository, improve, template
 from tests.live.environment import uv
 from tests.releases import git, release
@@ -47,10 +48,10 @@ def source(tmp_path: Path) -> Path:
     return template(tmp_path / "template")
 
 
-@pytest.fixture(params=["github", "gitlab"])
-def service(request: pytest.FixtureRequest, tmp_path: Path, source: Path, rendered: Render) -> Repository:
-    """A service at the first version, with the script of a provider."""
-    return Repository(tmp_path, source, rendered(ci=request.param))
+@pytest.fixture
+def service(tmp_path: Path, source: Path, rendered: Render) -> Repository:
+    """A service at the first version."""
+    return Repository(tmp_path, source, rendered(ci="github"))
 
 
 def spying(source: Path, place: Path) -> None:
@@ -86,9 +87,9 @@ def test_code_of_a_release_runs_without_any_token_and_never_in_the_step_that_has
     assert not (place / "backend.py").exists()
 
 
-def test_git_has_a_token_only_where_it_fetches(tmp_path: Path, source: Path, rendered: Render) -> None:
+def test_git_has_a_token_only_where_it_fetches(service: Repository, source: Path, tmp_path: Path) -> None:
     # A release may bring a .git of its own, whose configuration names programs: git runs them beside rendered files.
-    service, log = Repository(tmp_path, source, rendered(ci="github")), tmp_path / "with-token"
+    log = tmp_path / "with-token"
     improve(source)
     wrapper = tmp_path / "programs" / "git"
     wrapper.parent.mkdir()
@@ -98,10 +99,12 @@ def test_git_has_a_token_only_where_it_fetches(tmp_path: Path, source: Path, ren
     assert set(log.read_text().split()) == {"ls-remote", "clone"}
 
 
+@pytest.mark.parametrize("ci", PROVIDERS)
 @pytest.mark.parametrize(("branch", "commits"), [("main", 1), ("template-update/v1.0;id", 1), (BRANCH, 2)])
 def test_a_bundle_brings_one_commit_on_one_branch_and_else_nothing_is_pushed(
-    branch: str, commits: int, service: Repository
+    ci: str, branch: str, commits: int, tmp_path: Path, source: Path, rendered: Render
 ) -> None:
+    service = Repository(tmp_path, source, rendered(ci=ci))
     bundle, before = service.place / "update.bundle", git(service.remote, "rev-parse", "main")
     place = service.place / "proposing"
     git(service.place, "clone", "--quiet", "--depth=1", "--branch=main", f"file://{service.remote}", str(place))
@@ -128,9 +131,8 @@ def test_a_bundle_brings_one_commit_on_one_branch_and_else_nothing_is_pushed(
     ],
 )
 def test_no_value_of_the_answers_file_is_taken_for_an_option_or_a_command(
-    name: str, value: str, tmp_path: Path, source: Path, rendered: Render
+    name: str, value: str, service: Repository, source: Path, tmp_path: Path
 ) -> None:
-    service = Repository(tmp_path, source, rendered(ci="github"))
     improve(source)
     made, answers = tmp_path / "made", service.root / ".copier-answers.yml"
     kept = [line for line in answers.read_text().splitlines() if not line.startswith(name)]
