@@ -19,7 +19,7 @@ def overlay(root: Path) -> dict[str, tuple[bytes, bool]]:
 
 def test_an_overlay_outlives_updates_and_toggles(service: Made) -> None:
     root = service(database="postgres", extensions=["prometheus"], delivery=["docker", "kubernetes"])
-    given = ["name=live", "host=orders.example.org", "image=registry.example.org/orders:1.0.0"]
+    given = ["name=live", "host=orders.example.org", "image=registry.example.org/orders:1.0.0", "gateway=10.0.3.0/24"]
     subprocess.run(["make", "--silent", "-C", root, "overlay", *given], check=True, capture_output=True)
     kustomization = root / "deploy" / "live" / "kustomization.yaml"
     kustomization.write_text(kustomization.read_text() + "      - LOG__LEVEL=WARNING\n")
