@@ -80,8 +80,8 @@ def rows(text: str, heading: str) -> list[list[str]]:
 
 
 def entries(text: str) -> list[list[str]]:
-    """Return each line of a reference: the name as it is written, what is in parentheses after it, and its meaning."""
-    return [list(found) for found in re.findall(r"^- (`[^`\n]+`) \((.*?)\): (.+)$", prose(text), re.MULTILINE)]
+    """Return each line of a reference: the name as it is written, what is in parentheses after it, and any meaning."""
+    return [list(found) for found in re.findall(r"^- (`[^`\n]+`) \((.*?)\)(?:: (.+))?$", prose(text), re.MULTILINE)]
 
 
 def section(text: str, heading: str) -> str:

@@ -45,10 +45,10 @@ class ServiceSettings(Group):
     """The name of the service, and where it runs."""
 
     group: ClassVar[str] = "service"
-    name: str = Field(default_factory=lambda: project("name"), description="The name of the service.")
-    version: str = Field(default_factory=lambda: project("version"), description="The version of the service.")
+    name: str = Field(default_factory=lambda: project("name"), description="The service's name.")
+    version: str = Field(default_factory=lambda: project("version"), description="The service's version.")
     environment: Literal["development", "test", "production"] = Field(
-        "production", description="The environment: development, test or production."
+        "production", description="`development`, `test` or `production`."
     )
 
     @property

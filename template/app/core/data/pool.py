@@ -17,8 +17,8 @@ class PoolSettings(Group):
     pool_size: int = Field(20, ge=1, description="Connections that stay open.")
     pool_overflow: int = Field(10, ge=0, description="Connections that may be opened beyond that.")
     pool_timeout: float = Field(1.0, gt=0, description="Seconds that a request waits for a connection.")
-    pool_recycle: float = Field(3600.0, gt=0, description="Seconds after which a connection is replaced.")
-    slow_query: float = Field(0.2, gt=0, description="Seconds after which a statement is logged as slow.")
+    pool_recycle: float = Field(3600.0, gt=0, description="Seconds until a connection is replaced.")
+    slow_query: float = Field(0.2, gt=0, description="Seconds until a statement is logged as slow.")
 
 
 class ConnectionLimiter:

@@ -52,16 +52,16 @@ class HttpSettings(Group):
     body_limit: int = Field(1_048_576, ge=0, description="The largest body in bytes; a route may allow more.")
     request_timeout: float = Field(30.0, gt=0, description="Seconds until a request without a response is cancelled.")
     connections: int = Field(5000, ge=1, description="Open connections of a process; a further one is closed.")
-    header_timeout: float = Field(10.0, gt=0, description="Seconds in which the headers must arrive.")
-    receive_timeout: float = Field(10.0, gt=0, description="Seconds in which a body must arrive.")
+    header_timeout: float = Field(10.0, gt=0, description="Seconds for the headers to arrive.")
+    receive_timeout: float = Field(10.0, gt=0, description="Seconds for a body to arrive.")
     stall_timeout: float = Field(30.0, gt=0, description="Seconds that a client may read nothing of its response.")
     cors_origins: CommaSeparated = Field((), description="Browser origins that may call, comma-separated, or `*`.")
-    cors_credentials: bool = Field(default=False, description="Whether browsers may send cookies and credentials.")
+    cors_credentials: bool = Field(default=False, description="Browsers may send cookies and credentials.")
     trusted_hosts: CommaSeparated = Field(
         ("*",), description="Accepted host names; `*.example.com` includes all below."
     )
     hsts: int = Field(31_536_000, ge=0, description="Seconds for which browsers require HTTPS; 0: no header.")
-    docs: bool | None = Field(None, description="Whether to serve /docs and /openapi.json; unset: outside production.")
+    docs: bool | None = Field(None, description="Serve /docs and /openapi.json; unset: outside production.")
 
     @model_validator(mode="after")
     def _no_credentials_for_all_origins(self) -> Self:

@@ -35,7 +35,7 @@ class LogSettings(Group):
         "auto", description="`auto` is JSON in production, console elsewhere."
     )
     access: bool = Field(default=True, description="One record for each request.")
-    slow_request: float = Field(1.0, gt=0, description="Seconds after which a request is logged as slow.")
+    slow_request: float = Field(1.0, gt=0, description="Seconds until a request is logged as slow.")
 
 
 class StdoutHandler(logging.Handler):

@@ -25,13 +25,13 @@ class ServerSettings(Group):
     group: ClassVar[str] = "server"
     host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 in a container.")
     port: int = Field(8000, ge=1, le=65535, description="The port to listen on.")
-    workers: int = Field(1, ge=1, description="The number of processes; containers use replicas instead.")
+    workers: int = Field(1, ge=1, description="Processes; containers use replicas instead.")
     trusted_proxies: CommaSeparated = Field(
-        ("127.0.0.1",), description="Addresses and networks of proxies whose X-Forwarded-For is trusted."
+        ("127.0.0.1",), description="Addresses and networks of proxies; only their X-Forwarded-For is trusted."
     )
     keep_alive: int = Field(5, ge=0, description="Seconds until an idle connection is closed.")
     shared: Path | None = Field(None, description="The folder for data that processes share.")
-    shutdown_timeout: int = Field(30, ge=0, description="Seconds that requests have to finish on a stop.")
+    shutdown_timeout: int = Field(30, ge=0, description="Seconds for requests to finish on a stop.")
 
 
 def run(settings: ServerSettings, *, reload: bool) -> None:

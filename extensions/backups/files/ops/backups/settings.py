@@ -22,8 +22,8 @@ def _or_none(text: str | None) -> str | None:
 
 Text = Annotated[str | None, AfterValidator(_or_none)]
 """A text that may be empty, which is as good as unset."""
-URL = Field(None, pattern=r"^(https?://.+)?$", description="The URL of the store; unset: Amazon's.")
-KEY = "The id of the bucket's key; unset: `AWS_` variables or the machine's role."
+URL = Field(None, pattern=r"^(https?://.+)?$", description="The store's URL; unset: Amazon's.")
+KEY = "The key's id; unset: `AWS_` variables or the machine's role."
 
 
 class BackupsSettings(Group):
@@ -35,9 +35,9 @@ class BackupsSettings(Group):
     key: Annotated[SecretStr | None, AfterValidator(_identity)] = Field(
         None, description="The age identity that encrypts backups."
     )
-    keep_daily: int = Field(7, ge=1, description="Days of which the newest backup is kept.")
-    keep_weekly: int = Field(4, ge=0, description="Weeks of which the newest backup is kept.")
-    keep_monthly: int = Field(12, ge=0, description="Months of which the newest backup is kept.")
+    keep_daily: int = Field(7, ge=1, description="Days whose newest backup is kept.")
+    keep_weekly: int = Field(4, ge=0, description="Weeks whose newest backup is kept.")
+    keep_monthly: int = Field(12, ge=0, description="Months whose newest backup is kept.")
     metrics: ProjectPath | None = Field(None, description="The file for metrics; unset: `backups.prom` in the folder.")
     timeout: float = Field(60.0, gt=0, description="Seconds for one request to a store.")
     prefix: str = Field(
@@ -47,14 +47,14 @@ class BackupsSettings(Group):
     )
     bucket: Text = Field(None, description="The bucket of an S3-compatible store for copies.")
     endpoint: Text = URL
-    region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
+    region: str = Field("us-east-1", min_length=1, description="The bucket's region.")
     access_key: Text = Field(None, description=KEY)
-    secret_key: SecretStr | None = Field(None, description="The secret of the bucket's key.")
+    secret_key: SecretStr | None = Field(None, description="The key's secret.")
     replica_bucket: Text = Field(None, description="The bucket of a second store.")
     replica_endpoint: Text = URL
-    replica_region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
+    replica_region: str = Field("us-east-1", min_length=1, description="The bucket's region.")
     replica_access_key: Text = Field(None, description=KEY)
-    replica_secret_key: SecretStr | None = Field(None, description="The secret of the bucket's key.")
+    replica_secret_key: SecretStr | None = Field(None, description="The key's secret.")
 
     @model_validator(mode="after")
     def _whole_keys(self) -> Self:

@@ -16,9 +16,7 @@ class AuditSettings(Group):
     key: Secret | None = Field(None, description="The key that signs the records; without it the file can be replaced.")
     flush_interval: float = Field(0.2, gt=0, description="Seconds between two writes.")
     backlog: int = Field(10_000, ge=1, description="Records that wait in memory while the file is not writable.")
-    required: bool = Field(
-        default=False, description="Whether the service is not ready while records cannot be written."
-    )
+    required: bool = Field(default=False, description="Not ready while records cannot be written.")
     leave_out: CommaSeparated = Field((), description="Names of events that are not recorded.")
 
     @property

@@ -14,7 +14,7 @@ class IdempotencySettings(Group):
     group: ClassVar[str] = "idempotency"
     paths: CommaSeparated = Field(("/api",), description="Paths below which keys apply.")
     headers: CommaSeparated = Field((), description="More request headers that distinguish requests.")
-    keep: float = Field(86_400.0, gt=0, description="Seconds for which a response is kept.")
+    keep: float = Field(86_400.0, gt=0, description="Seconds that a response is kept.")
     lease: float = Field(60.0, gt=0, description="Seconds until an unanswered request may be repeated.")
     answer_limit: int = Field(262_144, ge=0, description="The largest response body in bytes that is kept.")
     cleanup_interval: float = Field(600.0, gt=0, description="Seconds between two cleanups.")

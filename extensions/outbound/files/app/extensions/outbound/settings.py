@@ -20,9 +20,7 @@ class Limits(BaseModel):
     connect_timeout: float = Field(2.0, gt=0, description="Seconds for connecting.")
     deadline: float = Field(10.0, gt=0, description="Seconds for a call with all attempts and waits.")
     attempts: int = Field(3, ge=1, le=10, description="Attempts of a call that may be repeated.")
-    backoff: float = Field(
-        0.1, ge=0, description="Seconds before the second attempt; doubled for each further one, with jitter."
-    )
+    backoff: float = Field(0.1, ge=0, description="Seconds before the second attempt; doubled each time, with jitter.")
     backoff_limit: float = Field(2.0, ge=0, description="The most seconds between two attempts.")
     failures: int = Field(5, ge=1, description="Consecutive failures that open the circuit breaker.")
     successes: int = Field(2, ge=1, description="Consecutive successes that close it.")

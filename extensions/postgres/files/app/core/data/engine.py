@@ -41,14 +41,12 @@ CANNOT_CONNECT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interfac
 class DatabaseSettings(PoolSettings):
     """The server, and a limit for each wait."""
 
-    url: str = Field(
-        description="Where the database is: postgresql://host:5432/name, user:password@ before the host.", repr=False
-    )
-    connect_timeout: float = Field(1.0, gt=0, description="Seconds in which a connection must open.")
-    statement_timeout: float = Field(1.5, gt=0, description="Seconds after which the server cancels a statement.")
-    command_timeout: float = Field(1.8, gt=0, description="Seconds after which the service gives up on the server.")
-    close_timeout: float = Field(0.2, gt=0, description="Seconds in which a dead connection must close.")
-    idle_ping: float = Field(30.0, ge=0, description="Seconds after which an idle connection is tested before use.")
+    url: str = Field(description="The server: postgresql://user:password@host:5432/name.", repr=False)
+    connect_timeout: float = Field(1.0, gt=0, description="Seconds for a connection to open.")
+    statement_timeout: float = Field(1.5, gt=0, description="Seconds until the server cancels a statement.")
+    command_timeout: float = Field(1.8, gt=0, description="Seconds until the service gives up on the server.")
+    close_timeout: float = Field(0.2, gt=0, description="Seconds for a dead connection to close.")
+    idle_ping: float = Field(30.0, ge=0, description="Seconds until an idle connection is tested before use.")
 
     @field_validator("url")
     @classmethod

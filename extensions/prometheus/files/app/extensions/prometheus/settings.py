@@ -12,7 +12,7 @@ class PrometheusSettings(Group):
     """The place of the metrics, and their readers."""
 
     group: ClassVar[str] = "prometheus"
-    enabled: bool = Field(default=True, description="Whether metrics are collected and served.")
+    enabled: bool = Field(default=True, description="Collect and serve metrics.")
     token: Secret | None = Field(
         None, description="The bearer token for /metrics; unset: only private addresses are answered."
     )

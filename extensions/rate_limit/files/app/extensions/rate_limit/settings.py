@@ -11,7 +11,7 @@ class RateLimitSettings(Group):
     """The limits of one client, and the storage of the counters."""
 
     group: ClassVar[str] = "rate_limit"
-    enabled: bool | None = Field(None, description="Whether requests are limited; unset: except in tests.")
+    enabled: bool | None = Field(None, description="Limit requests; unset: except in tests.")
     per_minute: int = Field(60, ge=1, description="Requests per client and minute.")
     per_hour: int = Field(1000, ge=1, description="Requests per client and hour.")
     exempt: CommaSeparated = Field(
@@ -22,6 +22,6 @@ class RateLimitSettings(Group):
     storage_url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
         None,
         repr=False,
-        description="A Redis server through which all processes count: redis://:password@host:6379/0.",
+        description="A Redis server for all processes: redis://:password@host:6379/0.",
     )
     storage_timeout: float = Field(0.3, gt=0, description="Seconds until each process counts for itself.")

@@ -47,9 +47,7 @@ class RedisSettings(Group):
     )
     timeout: float = Field(0.3, gt=0, description="Seconds for a connection or a command.")
     connections: int = Field(10, ge=1, description="The most connections of a process.")
-    stale: float = Field(
-        600.0, ge=0, description="Seconds for which an expired value is kept in case its loader fails."
-    )
+    stale: float = Field(600.0, ge=0, description="Seconds that an expired value is kept, in case its loader fails.")
     loading_timeout: float = Field(10.0, gt=0, description="Seconds until another process loads too.")
 
 

@@ -12,12 +12,10 @@ class SentrySettings(Group):
 
     group: ClassVar[str] = "sentry"
     dsn: SecretStr | None = Field(None, description="The address of your Sentry project; unset: off.")
-    environment: str | None = Field(
-        None, description="The environment that Sentry shows; unset: `SERVICE__ENVIRONMENT`."
-    )
-    release: str | None = Field(None, description="The release that Sentry shows; unset: name and version.")
+    environment: str | None = Field(None, description="The environment; unset: `SERVICE__ENVIRONMENT`.")
+    release: str | None = Field(None, description="The release; unset: name and version.")
     traces_sample_rate: float = Field(0.0, ge=0, le=1, description="The share of requests that are timed.")
-    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent events.")
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds to send waiting events on a stop.")
 
     @field_validator("dsn")
     @classmethod

@@ -27,11 +27,11 @@ class TracingSettings(Group):
         1.0, ge=0, le=1, description="The share of requests recorded, unless a trusted caller decides."
     )
     trusted_callers: Annotated[CommaSeparated, AfterValidator(_networks)] = Field(
-        (), description="Addresses and networks of callers that decide whether their requests are recorded."
+        (), description="Addresses and networks of trusted callers."
     )
     flush_interval: float = Field(5.0, gt=0, description="Seconds between two exports.")
     timeout: float = Field(5.0, gt=0, description="Seconds for one export.")
-    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds that a stop waits for unsent spans.")
+    shutdown_timeout: float = Field(2.0, ge=0, description="Seconds to send waiting spans on a stop.")
 
     @field_validator("headers")
     @classmethod

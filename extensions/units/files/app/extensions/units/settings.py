@@ -11,4 +11,4 @@ class UnitsSettings(Group):
     """The time of loading the table of units, which takes half a second."""
 
     group: ClassVar[str] = "units"
-    preload: bool = Field(default=True, description="Whether the table of units is loaded at the start.")
+    preload: bool = Field(default=True, description="Load the table of units at the start.")

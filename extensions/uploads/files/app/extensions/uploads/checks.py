@@ -241,19 +241,17 @@ class UploadsSettings(Group):
     )
     file_limit: int = Field(10_485_760, ge=1, description="The largest file in bytes.")
     files: int = Field(10, ge=1, le=1000, description="The most files in one request.")
-    receive_timeout: float = Field(300.0, gt=0, description="Seconds in which the files of a request must arrive.")
+    receive_timeout: float = Field(300.0, gt=0, description="Seconds for the files of a request to arrive.")
     directory: ProjectPath = Field(Path("var/uploads"), description="The folder of the files, without a bucket.")
     bucket: str | None = Field(None, description="The bucket of an S3-compatible store.")
     prefix: str = Field("uploads/", pattern=r"^([\w.-]+/)*$", description="The prefix of names in the bucket.")
-    endpoint: str | None = Field(
-        None, pattern=r"^(https?://.+)?$", description="The URL of the store; unset: Amazon's."
-    )
-    region: str = Field("us-east-1", min_length=1, description="The region of the bucket.")
+    endpoint: str | None = Field(None, pattern=r"^(https?://.+)?$", description="The store's URL; unset: Amazon's.")
+    region: str = Field("us-east-1", min_length=1, description="The bucket's region.")
     access_key: str | None = Field(
         None,
-        description="The id of the bucket's key; unset: `AWS_` variables or the machine's role.",
+        description="The key's id; unset: `AWS_` variables or the machine's role.",
     )
-    secret_key: SecretStr | None = Field(None, description="The secret of the bucket's key.")
+    secret_key: SecretStr | None = Field(None, description="The key's secret.")
     timeout: float = Field(10.0, gt=0, description="Seconds for one request to the store.")
 
     @model_validator(mode="after")

@@ -34,11 +34,11 @@ class WorkerSettings(Group):
         description="The queue: redis://:password@host:6379/0 or postgresql://user:password@host:5432/name; "
         "unset: the service's PostgreSQL.",
     )
-    queue: str | None = Field(None, description="The name of the queue; unset: the name of the service.")
+    queue: str | None = Field(None, description="The queue's name; unset: the service's name.")
     concurrency: int = Field(10, ge=1, description="Parallel jobs of a worker.")
     heartbeat: int = Field(30, ge=2, description="Seconds of silence until the jobs of a worker are repeated.")
-    shutdown_timeout: int = Field(25, ge=0, description="Seconds that jobs have to finish on a stop.")
-    keep_failed: int = Field(604_800, ge=1, description="Seconds for which a failed job is kept.")
+    shutdown_timeout: int = Field(25, ge=0, description="Seconds for jobs to finish on a stop.")
+    keep_failed: int = Field(604_800, ge=1, description="Seconds that a failed job is kept.")
 
 
 def own_database(settings: Settings) -> str | None:
