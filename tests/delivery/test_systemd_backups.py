@@ -12,7 +12,7 @@ from tests.delivery.machine import Machine, checkout
 from tests.docs.markdown import blocks
 from tests.live.service import BOUND, ORDERS, order
 
-ANSWERS: dict[str, Any] = {"database": "sqlite", "extensions": [], "delivery": ["systemd", "backups"]}
+ANSWERS: dict[str, Any] = {"database": "sqlite", "extensions": ["audit"], "delivery": ["systemd", "backups"]}
 
 
 def test_backups_begin_with_the_installation_and_are_restored_as_the_page_says(
@@ -42,4 +42,5 @@ def test_backups_begin_with_the_installation_and_are_restored_as_the_page_says(
         enter(restoring)
         assert httpx2.get(f"{orders}/{placed}", timeout=BOUND).status_code == 200
         assert httpx2.get(f"{orders}/{lost}", timeout=BOUND).status_code == 404
+        assert "audit_trail_restored" in (data / "audit.jsonl").read_text()
         assert "what was there is kept as" in machine.log("my-service-restore@newest.service")

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,3 +187,13 @@ def test_a_restore_that_was_killed_in_between_is_repeated_and_loses_nothing(
     assert ops("restore", "--yes", PATHS=str(mount)).status == 0
     (aside,) = mount.glob(".before-*")
     assert [content(aside), (mount / "file").read_text(), notes(filled)] == [{"file": "new"}, "old", rows]
+
+
+def test_a_file_that_tells_of_another_one_is_packed_before_it(tmp_path: Path) -> None:
+    (tmp_path / "trails").mkdir()
+    for name in ("pod.jsonl", "pod.jsonl.head"):
+        (tmp_path / "trails" / name).write_text(name)
+    with folders.packed(tmp_path / "trails") as stream, tarfile.open(mode="r|", fileobj=stream) as archive:
+        names = [entry.name for entry in archive]
+        stream.read()
+    assert names == ["content", "content/pod.jsonl.head", "content/pod.jsonl"]
