@@ -119,6 +119,7 @@ class Watch:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.delays: list[float] = []
+        self.error: Exception | None = None
         self._process = Path("/proc", str(service.process.pid))
         self._ended = Event()
 
@@ -140,19 +141,31 @@ class Watch:
         return int((self._process / "schedstat").read_text().split()[0]) / 1e9
 
     def run(self) -> None:
-        """Note how long each answer takes, as far as the service was at work: the machine may be busy with others."""
-        request = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", self.service.port), timeout=60) as connection:
+        """Ask until the end, or until it fails."""
+        try:
             while not self._ended.is_set():
-                begun, computed = time.perf_counter(), self._computed()
-                connection.sendall(request)
-                answer = connection.recv(65_536)
-                while not answer.endswith(b"}"):
-                    answer += connection.recv(65_536)
-                assert answer.startswith(b"HTTP/1.1 200 "), answer
-                waited = time.perf_counter() - begun
-                self.delays.append(waited if waited > 2 else min(waited, self._computed() - computed))
-                time.sleep(0.002)
+                with socket.create_connection(("127.0.0.1", self.service.port), timeout=60) as connection:
+                    while not self._ended.is_set() and self._ask(connection):
+                        time.sleep(0.002)
+        except Exception as error:  # noqa: BLE001  # raised in the thread that waits for this one
+            self.error = error
+
+    def _ask(self, connection: socket.socket) -> bool:
+        """Note how long an answer takes, as far as the service was at work: the machine may be busy with others.
+
+        Return false if the connection was idle for so long that the service has closed it.
+        """
+        begun, computed, answer = time.perf_counter(), self._computed(), b""
+        with suppress(ConnectionError):
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            while not answer.endswith(b"}") and (part := connection.recv(65_536)):
+                answer += part
+        if not answer:
+            return False
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
+        waited = time.perf_counter() - begun
+        self.delays.append(waited if waited > 2 else min(waited, self._computed() - computed))
+        return True
 
 
 @contextmanager
@@ -166,6 +179,8 @@ def watching(service: Service) -> Iterator[Watch]:
     finally:
         watch._ended.set()
         thread.join()
+    if watch.error is not None:
+        raise watch.error
 
 
 class Rounds(NamedTuple):
