@@ -20,7 +20,7 @@ def main() -> int:
     """Run the service.
 
     Returns:
-        2 if the configuration is wrong. uvicorn exits with 3 if something failed to open.
+        2 if the configuration is wrong, 3 if something did not open, such as the database: another start may succeed.
     """
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve, or run another process of the service.")
     parser.add_argument("process", nargs="?", help="the process to run in place of the server")
@@ -50,12 +50,13 @@ def work(name: str, settings: Settings) -> None:
     components = default_components(settings)
     processes = {name: process for component in components for name, process in component.processes.items()}
     if name not in processes:
-        raise ConfigurationInvalid(f"there is no process {name!r}: run one of {', '.join(processes) or 'none'}")
+        known = f"run one of {', '.join(processes)}" if processes else "no enabled option has one"
+        raise ConfigurationInvalid(f"there is no process {name!r}: {known}")
     asyncio.run(run(processes[name], components, settings))
 
 
 def refuse(error: ConfigurationInvalid) -> int:
-    """Log each mistake, in the format of the logs here."""
+    """Log each mistake, in the format of the logs here. Return the exit status."""
     try:
         service = load([ServiceSettings]).of(ServiceSettings)
     except ConfigurationInvalid:
@@ -65,7 +66,7 @@ def refuse(error: ConfigurationInvalid) -> int:
         variable, colon, said = mistake.partition(":")
         # Scrubbed apart from the name: the text after the name of a secret is taken for the secret itself.
         structlog.get_logger("settings").error(Scrubbed(f"{variable}{colon}{scrub(said)}"))
-    return 2
+    return error.exit_status
 
 
 if __name__ == "__main__":

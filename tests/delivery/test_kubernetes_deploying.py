@@ -70,7 +70,7 @@ def deploy(root: Path, tmp_path: Path, **answers: str) -> tuple[subprocess.Compl
     (programs / "kubectl").write_text(KUBECTL.format(real=tool("kubectl"), calls=calls))
     (programs / "kubectl").chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    done = make(root, "deploy", answers | {"PATH": path}, name="live", patience="5")
+    done = make(root, "deploy", answers | {"PATH": path}, name="live", timeout="5")
     return done, calls.read_text().splitlines()
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from tests.conftest import Render
 from tests.docs.conftest import Shell, writable
-from tests.docs.markdown import blocks, commands, rows
+from tests.docs.markdown import blocks, commands, prose, rows
 from tests.docs.serving import serving
 from tests.manifests import REPOSITORY
 from tests.matrix.combinations import LISTS
@@ -78,8 +78,14 @@ def test_an_update_is_one_command(template: Path, shell: Shell, tmp_path: Path) 
     shell(f"uvx copier copy --defaults {template} service && cd service && git init --quiet", tmp_path)
     root = tmp_path / "service"
     shell("git add --all && git commit --quiet --no-verify --message 'Start'", root)
-    assert commands(PAGE)[-1] == "uvx copier update --defaults"
-    shell(commands(PAGE)[-1], root)
+    assert commands(PAGE)[-1] == "make template-update"
+    assert "is the newest version of the template" in shell(commands(PAGE)[-1], root)
+    inline = [
+        found for found in re.findall("`([^`]+)`", prose(PAGE)) if re.match("git config |uvx copier update", found)
+    ]
+    assert len(inline) == 3
+    for command in inline:
+        shell(command, root)
     assert git(root, "status", "--porcelain") == ""
 
 

@@ -189,4 +189,5 @@ def unusable(engine: AsyncEngine, error: Exception) -> ConfigurationInvalid:
     where = scrub(engine.url.render_as_string(hide_password=True))
     cause = error.__cause__ if isinstance(error, ServiceUnavailable) else error
     why = str(cause.orig if isinstance(cause, DBAPIError) else cause) or type(cause).__name__
-    return ConfigurationInvalid(f"DATABASE__URL: cannot use {where} ({why}): make it work, or name another one")
+    message = f"DATABASE__URL: cannot use {where} ({why}): make it work, or name another one"
+    return ConfigurationInvalid(message, exit_status=3)

@@ -175,9 +175,11 @@ class ConfigurationInvalid(ServiceError):
 
     code = "configuration_invalid"
 
-    def __init__(self, *mistakes: str) -> None:
+    def __init__(self, *mistakes: str, exit_status: int = 2) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+        self.exit_status = exit_status
+        """Of the process: 3 if another start may succeed, without other settings."""
 
 
 def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

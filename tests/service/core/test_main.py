@@ -15,6 +15,7 @@ import uvicorn
 
 from app import __main__, main
 from app.core.component import Component, State, opened_in_order
+from app.core.data import migrations
 from app.core.http.lifecycle import Lifecycle
 from app.core.settings import ServiceSettings
 from app.main import SETTINGS, default_components
@@ -106,7 +107,23 @@ def test_a_process_that_nobody_offers_is_one_line(
     monkeypatch.setattr(sys, "argv", ["app", "sweep"])
     assert __main__.main() == 2
     (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["event"].startswith("there is no process 'sweep': run one of ")
+    assert json.loads(line)["event"].startswith("there is no process 'sweep': ")
+    assert served == []
+
+
+def test_a_process_whose_database_is_not_ready_may_be_started_again(
+    served: list[uvicorn.Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def sweep(_: State) -> None:
+        """Do nothing."""
+
+    swept = Component(name="swept", processes={"sweep": sweep})
+    monkeypatch.setattr(__main__, "default_components", lambda settings: [*default_components(settings), swept])
+    monkeypatch.setattr(sys, "argv", ["app", "sweep"])
+    monkeypatch.setattr(migrations, "heads", lambda: {"a newer one"})
+    assert __main__.main() == 3  # units of systemd restart a process unless it ends with 2
+    (line,) = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines() if '"error"' in line]
+    assert line.startswith("the database is at revision ")
     assert served == []
 
 

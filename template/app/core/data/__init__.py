@@ -1,1 +1,1 @@
-"""The database: its engine and connections, transactions, errors and revision."""
+"""The database: engine, connections, transactions, statements and revision."""

@@ -39,7 +39,8 @@ async def verify(connection: AsyncConnection) -> None:
     if found != wanted:
         raise ConfigurationInvalid(
             f"the database is at revision {_names(found)} and this version of the service needs {_names(wanted)}: "
-            "run `make migrate`"
+            "run `make migrate`",
+            exit_status=3,
         )
 
 

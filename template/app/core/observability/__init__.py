@@ -1,1 +1,1 @@
-"""The logs, their redaction, and the access of operators."""
+"""Logs, the access log, and the redaction of secrets."""

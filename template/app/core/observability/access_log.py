@@ -11,7 +11,7 @@ from app.core.observability.logging import LogSettings, write_record
 from app.core.observability.redaction import loggable_path, redact
 from app.core.telemetry import descriptions, listening
 
-PROBES = frozenset({"/health/live", "/health/ready", "/health/startup", "/metrics"})
+QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/health/startup", "/metrics"})
 """The requests of machines, every few seconds. An answer of success is recorded at DEBUG only."""
 
 
@@ -22,7 +22,7 @@ class AccessLog:
         self.quiet = not settings.access or settings.level == "ERROR"
         self.warnings_only = settings.level == "WARNING"
         self.slow = settings.slow_request
-        self.omitted = frozenset() if settings.level == "DEBUG" else PROBES
+        self.omitted = frozenset() if settings.level == "DEBUG" else QUIET_PATHS
 
     def __call__(self, request: RequestContext, route: str, duration: float) -> None:
         slow = duration >= self.slow

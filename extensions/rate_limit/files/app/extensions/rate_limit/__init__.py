@@ -36,8 +36,10 @@ def component(settings: Settings) -> Component:
                 "set RATE_LIMIT__STORAGE_URL",
                 workers,
             )
-        yield {}
-        if shared is not None:
-            await shared.client.close()
+        try:
+            yield {}
+        finally:
+            if shared is not None:
+                await shared.client.close()
 
     return Component(name="rate_limit", middleware=[Middleware(RateLimit, mine, shared)], lifespan=lifespan)

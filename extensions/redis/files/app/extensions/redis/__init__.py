@@ -54,10 +54,12 @@ def component(settings: Settings) -> Component:
         if client is None:
             logger.warning("REDIS__URL is not set: nothing is cached")
         await cache.start()
-        with running(cache):
-            yield {"cache": cache, "locks": locks}
-        if client is not None:
-            await client.close()
+        try:
+            with running(cache):
+                yield {"cache": cache, "locks": locks}
+        finally:
+            if client is not None:
+                await client.close()
 
     async def probe(_: State) -> Mapping[str, Any]:
         return {"server": await client.version() if client else None}

@@ -66,10 +66,12 @@ def component(settings: Settings) -> Component:
             logger.warning("the queue cannot be reached: %r", error)
         jobs = Jobs(queue, database=None if mine.url else state["database"], dry_run=False)
         watching = asyncio.create_task(watch(jobs, queue.name))
-        yield {"jobs": jobs}
-        watching.cancel()
-        await asyncio.wait([watching])
-        await queue.disconnect()
+        try:
+            yield {"jobs": jobs}
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+            await queue.disconnect()
 
     async def work(state: State) -> None:
         from app.extensions.worker import running
