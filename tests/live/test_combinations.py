@@ -130,6 +130,7 @@ def test_what_a_service_imports_it_depends_on(answers: dict[str, Any], rendered:
     project = tomllib.loads((service.root / "pyproject.toml").read_text())["project"]
     listed = {re.split(r"[\[<>=]", entry)[0].lower().replace("_", "-") for entry in project["dependencies"]}
     ours = {
+        "httptools": "uvicorn",
         "pydantic-core": "pydantic",
         "psycopg-pool": "psycopg",
         "python-dotenv": "pydantic-settings",
