@@ -56,7 +56,7 @@ async def exchange(
     config.load()
     protocol = kind(config=config, server_state=ServerState(), app_state={})
     transport = Writes()
-    protocol.connection_made(transport)  # type: ignore[arg-type]
+    protocol.connection_made(transport)
     protocol.data_received(request)
     await asyncio.gather(*protocol.tasks)
     return transport
