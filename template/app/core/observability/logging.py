@@ -34,7 +34,7 @@ class LogSettings(Group):
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` is JSON in production, console elsewhere."
     )
-    access: bool = Field(default=True, description="One record for each request.")
+    access: bool = Field(default=True, description="Whether to record each request, but for successful probes.")
     slow_request: float = Field(1.0, gt=0, description="Seconds until a request is logged as slow.")
 
 

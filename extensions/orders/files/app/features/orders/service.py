@@ -1,4 +1,4 @@
-"""The operations on orders, with their rules and errors. Nothing here knows of HTTP."""
+"""The operations on orders, with their rules and errors. The routes are in router.py."""
 
 from collections.abc import Sequence
 from typing import Any
