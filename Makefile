@@ -18,10 +18,10 @@ check: $(UV) ## Lint and type-check the template, in seconds
 	$(UV) run ruff format --check
 	$(UV) run ruff check
 	$(UV) run mypy
-	$(UV) run pytest -q tests/lint
+	$(UV) run pytest -q -n 2 tests/lint
 
 test: check ## Run everything that a change must pass, or some layers: make test LAYERS="service live" [ARGS="-k redis"]
-	$(UV) run pytest -n 3 --dist loadgroup -m "not full" --durations 20 $(LAYERS:%=tests/%) $(ARGS)
+	$(UV) run pytest -n 3 --dist loadgroup -m "not full" --durations 20 $(if $(LAYERS),$(LAYERS:%=tests/%),--ignore=tests/lint) $(ARGS)
 
 test-all: $(UV) ## Run the full matrix too
 	$(UV) run pytest -n 3 --dist loadgroup
