@@ -13,7 +13,8 @@ from tests.live.environment import DEFAULT, clean, interpreter
 from tests.update.next_release import change
 from tests.update.services import commit
 
-PAGES = ["docs/extending.md", "docs/options.md"]
+PAGES = ["docs/extending.md", "docs/options.md", "docs/options/*.md"]
+"""Where the releases show code: since 0.4.0, each option has a page."""
 YOURS = ("app/features/", "tests/features/")
 Names = dict[str, set[str]]
 """Modules, each with the names that are imported from it."""
@@ -47,18 +48,15 @@ json.dump(found, sys.stdout)
 def work(root: Path, url: str) -> None:
     """Do what the pages of a new service say, beside its sample slice, and commit it."""
     written = set()
-    for page in PAGES:
-        for block in blocks((root / page).read_text()):
+    for page in [found for pattern in PAGES for found in sorted(root.glob(pattern))]:
+        for block in blocks(page.read_text()):
             if block.path and block.path.startswith(YOURS):
                 write(root, block)
                 written.add(block.path)
     slices = root / "app/features/__init__.py"
-    names = ["notes", "orders"]
-    if "app/features/documents.py" in written:
-        names.insert(0, "documents")
-        change(slices, r"lengths\.component\(\)\]", "lengths.component(), documents.component()]")
-    change(slices, "^from app.features import notes$", f"from app.features import {', '.join(names)}")
-    change(slices, r"lengths\.component\(\)", "orders.component(), lengths.component()")
+    others = ["documents", "orders"] if "app/features/documents.py" in written else ["orders"]
+    change(slices, "^from app.features import notes$", f"from app.features import {', '.join([*others, 'notes'])}")
+    change(slices, r"return \[", f"return [{''.join(f'{name}.component(), ' for name in others)}")
     if "app/features/notes/jobs.py" in written:
         enqueue_a_job(root / "app/features/notes/router.py")
     migrate(root, url, "upgrade(ini, 'head')", "revision(ini, 'add notes', autogenerate=True)", "upgrade(ini, 'head')")
@@ -69,9 +67,7 @@ def enqueue_a_job(router: Path) -> None:
     """Enqueue the job of the page where a note is written."""
     imported = "from app.extensions.worker import JobsDep\nfrom app.features.notes.jobs import index_note\n"
     change(router, "^(?=from app.features.notes.models)", imported)
-    change(
-        router, "request: Request, database: DatabaseDep\\)", "request: Request, database: DatabaseDep, jobs: JobsDep)"
-    )
+    change(router, r"(async def write_note\(.*?DatabaseDep)\)", r"\1, jobs: JobsDep)")
     enqueue = "await jobs.enqueue(index_note.later(note_id=written.id), key=str(written.id), within=session)"
     change(router, r"^( +)(?=emit_once_committed)", rf"\1{enqueue}\n\1")
 
