@@ -10,7 +10,6 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.core.component import Component
-from app.core.http.security import HttpSettings
 from app.core.versioning import versioned
 from tests.conftest import Serve
 from tests.core.conftest import Lines
@@ -27,7 +26,7 @@ async def events(pause: float, tasks: BackgroundTasks) -> AsyncIterator[ServerSe
     tasks.add_task(DONE.append, "after the events")
     while True:
         await asyncio.sleep(pause)
-        yield ServerSentEvent(data="tick")
+        yield ServerSentEvent(data="news")
 
 
 @router.get("/parts")
@@ -67,10 +66,15 @@ def client_of(url: str) -> httpx2.AsyncClient:
 
 
 async def test_the_head_of_an_event_stream_does_not_wait_for_an_event(serve: Serve) -> None:
-    async with serving(await serve(extra=[COMPONENT])) as url, client_of(url) as http, asyncio.timeout(5):
-        async with http.stream("GET", "/events", params={"pause": 60}) as answer:
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            assert "content-encoding" not in answer.headers
+    app = await serve(extra=[COMPONENT])
+    async with (
+        asyncio.timeout(5),
+        serving(app) as url,
+        client_of(url) as http,
+        http.stream("GET", "/events", params={"pause": 60}) as answer,
+    ):
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in answer.headers
 
 
 async def test_a_stream_may_be_silent_for_longer_than_a_request_may_take(serve: Serve, log_lines: Lines) -> None:
@@ -112,11 +116,16 @@ async def test_a_background_task_is_cancelled_after_its_limit_with_a_line(serve:
 
 
 async def test_a_stop_ends_event_streams_and_waits_for_what_follows_them(serve: Serve) -> None:
-    async with server(await serve(extra=[COMPONENT]), http=HttpSettings()) as (running, url), client_of(url) as http:
-        async with http.stream("GET", "/events", params={"pause": 0.05}) as answer, asyncio.timeout(5):
-            received = answer.aiter_lines()
-            assert await anext(received) == 'data: "tick"'
-            stopping = asyncio.create_task(running.shutdown())
-            assert {line async for line in received} <= {"", 'data: "tick"'}
-            await stopping
+    app = await serve(extra=[COMPONENT])
+    async with (
+        asyncio.timeout(5),
+        server(app) as (running, url),
+        client_of(url) as http,
+        http.stream("GET", "/events", params={"pause": 0.05}) as answer,
+    ):
+        received = answer.aiter_lines()
+        assert await anext(received) == 'data: "news"'
+        stopping = asyncio.create_task(running.shutdown())
+        assert {line async for line in received} <= {"", 'data: "news"'}
+        await stopping
     assert DONE == ["after the events"]

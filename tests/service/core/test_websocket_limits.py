@@ -94,7 +94,10 @@ def code(received: bytes) -> int:
 
 @pytest.mark.parametrize("message", ["x" * 20_000_000, ["x" * 1000] * 200], ids=["whole", "in frames"])
 async def test_a_message_that_is_too_large_is_1009_and_the_client_learns_it(message: Any) -> None:
-    async with serving(app, websockets=WebSocketSettings(message_limit=100_000)) as url, connect(f"{url}/echo") as client:
+    async with (
+        serving(app, websockets=WebSocketSettings(message_limit=100_000)) as url,
+        connect(f"{url}/echo") as client,
+    ):
         await client.send("y" * 100_000)
         assert await client.recv() == "y" * 100_000
         with suppress(ConnectionClosed):

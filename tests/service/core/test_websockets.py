@@ -132,7 +132,8 @@ async def test_a_route_echoes_with_its_ids_and_leaves_one_record(serve: Serve, l
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "code"), [("denied", 403, 1008), ("missing", 404, 1008), ("away", 503, 1013), ("broken", 500, 1011)]
+    ("how", "status", "code"),
+    [("denied", 403, 1008), ("missing", 404, 1008), ("away", 503, 1013), ("broken", 500, 1011)],
 )
 async def test_an_error_has_its_status_before_and_its_code_after_the_handshake(
     serve: Serve, log_lines: Lines, how: str, status: int, code: int
@@ -226,7 +227,9 @@ async def test_middleware_of_components_may_refuse_a_handshake(serve: Serve) -> 
             self.app = app
 
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            raise PermissionDenied("not today")
+            if scope["type"] == "websocket":
+                raise PermissionDenied("not today")
+            await self.app(scope, receive, send)
 
     refusing = Component(name="refusing", routers=[router], middleware=[Middleware(Refuses)])
     async with serving(await serve(extra=[refusing])) as url:

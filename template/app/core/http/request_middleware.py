@@ -288,5 +288,5 @@ async def _receive_nothing() -> Message:
 def route_template(scope: Scope) -> str:
     """Return the path of the matched route as it was declared, with its prefix; `unmatched` if there is none."""
     effective: Any = scope.get("fastapi", {}).get("effective_route_context")
-    path = effective.path if effective is not None else getattr(scope.get("route"), "path", None)
-    return path or "unmatched"
+    route = scope.get("route") if effective is None else effective.starlette_route or effective
+    return getattr(route, "path", None) or "unmatched"

@@ -54,7 +54,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     """RFC 6455 with the bounds that uvicorn alone does not have."""
 
     _ahead = b""
-    """What has arrived behind a message that waits for the application."""
+    """The data behind a message that waits for the application."""
     _ended = False
     """The server has sent a close frame without the application."""
     _stops = False
