@@ -12,6 +12,7 @@ from app.core.health import HealthSettings
 from app.core.http.application import Service
 from app.core.http.lifecycle import Lifecycle, LifecycleSettings
 from app.core.http.security import HttpSettings
+from app.core.http.websockets import WebSocketSettings
 from app.core.observability import access_log, logging
 from app.core.observability.logging import LogSettings
 from app.core.server.serve import ServerSettings
@@ -21,6 +22,7 @@ CORE_SETTINGS: list[type[Group]] = [
     ServiceSettings,
     ServerSettings,
     HttpSettings,
+    WebSocketSettings,
     LogSettings,
     HealthSettings,
     LifecycleSettings,

@@ -1,11 +1,12 @@
 """Production as ops/systemd/ sets it up: TLS at the proxy, two instances, worker, PostgreSQL, Valkey and Prometheus."""
 
+import json
 import os
 import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from tests.delivery.production import Production, monitoring, proxy
 from tests.delivery.traffic import Traffic
 from tests.extensions import valkey
 from tests.live import postgres
-from tests.live.environment import clean
+from tests.live.environment import DEFAULT, clean, interpreter
 from tests.live.service import BOUND, ORDERS, free_port, order
 
 pytestmark = pytest.mark.xdist_group("topology")
 ANSWERS: dict[str, Any] = {"preset": "production", "database": "postgres", "delivery": ["systemd", "load_tests"]}
+TESTS = Path(__file__).parents[1]
 PROBLEM = "application/problem+json"
 SPOOFED = {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
 HOME = "127.0.0.2"
@@ -44,6 +46,10 @@ def production(rendered: Render, tmp_path_factory: pytest.TempPathFactory) -> It
         machine.secret("AUDIT__KEY", "a key that seals the audit trail")
         patience = {"HTTP__HEADER_TIMEOUT": "2", "HTTP__RECEIVE_TIMEOUT": "2", "PROXY_BODY_TIMEOUT": "4"}
         machine.settings(**patience, RATE_LIMIT__ENABLED="false")
+        slices = machine.checkout / "app/features"
+        (slices / "echo.py").write_text((TESTS / "live/slices/echo.py").read_text())
+        machine.edit("app/features/__init__.py", "import orders", "import echo, orders")
+        machine.edit("app/features/__init__.py", "[orders.component()]", "[orders.component(), echo.component()]")
         machine.install("--domain", "localhost")
         port = free_port()
         stack.enter_context(proxy(machine, port))
@@ -129,13 +135,29 @@ def test_prometheus_sees_each_process_and_evaluates_every_alert(production: Prod
     assert not [rule["name"] for rule in rules if rule["state"] == "firing"]
 
 
+@contextmanager
+def echoing(production: Production) -> Iterator["subprocess.Popen[str]"]:
+    """A WebSocket through the proxy, by a client that connects again."""
+    url = f"{production.url.replace('https', 'wss')}/api/v1/echo/live"
+    command = [str(interpreter(DEFAULT)), str(TESTS / "delivery/echoing.py"), url, str(production.authority)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        try:
+            yield client
+        finally:
+            client.kill()
+
+
 @pytest.mark.timeout(180)
 def test_an_upgrade_under_load_fails_no_request(production: Production) -> None:
     machine = production.machine
     machine.edit("pyproject.toml", 'version = "0.1.0"', 'version = "0.2.0"')
     before = machine.pids()
-    with Traffic(production.url, production.context) as traffic:
+    with echoing(production) as socket, Traffic(production.url, production.context) as traffic:
         said = machine.install()
+        found = json.loads(socket.communicate(timeout=BOUND)[0])
+    assert found["ends"]
+    assert set(found["ends"]) == {1012}
+    assert found["echoes"] > 20
     assert "my-service@8001 is up" in said
     assert (machine.version("8000"), machine.version("8001")) == ("0.2.0", "0.2.0")
     assert not set(machine.pids().values()) & set(before.values())

@@ -10,6 +10,8 @@ BOUNDS = {
     "body": "live/test_hostile_clients::test_a_large_body_without_a_length_is_refused_on_the_way",
     "request": "core/test_limits::test_a_request_that_takes_too_long_is_given_up",
     "response": "live/test_hostile_clients::test_a_slow_reader_is_let_go",
+    "background tasks": "core/test_streams::test_a_background_task_is_cancelled_after_its_limit_with_a_line",
+    "WebSockets": "core/test_websockets::test_a_socket_too_many_is_503_and_a_slow_handshake_too",
     "wait for the database": "core/test_pool::test_who_waits_too_long_is_told_that_the_database_is_busy",
     "errors of a request": "core/test_problems::test_a_thousand_mistakes_are_answered_with_fifty",
     "rows of a page": "core/test_pagination::test_pages_have_bounds",

@@ -27,6 +27,9 @@ EVERY_SERVICE = {
     "a route takes too long": "core/test_limits::test_a_request_that_takes_too_long_is_given_up",
     "a background task takes longer than that": "live/test_answers::"
     "test_a_background_task_may_take_longer_than_a_request",
+    "a WebSocket message is too large": "core/test_websocket_limits::"
+    "test_a_message_that_is_too_large_is_1009_and_the_client_learns_it",
+    "a WebSocket client answers no ping": "core/test_websocket_limits::test_a_client_that_answers_no_ping_is_1011",
     "a background task fails": "live/test_answers::"
     "test_a_background_task_that_fails_is_logged_and_the_connection_serves_on",
     "the code fails": "core/test_problems::test_an_unexpected_error_is_a_500_that_says_nothing_internal",

@@ -117,6 +117,22 @@ def test_a_stop_waits_for_background_tasks(measured: Rendered, run: Run) -> None
     service.logged(event="the work is done")
 
 
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_a_stream_of_two_minutes_and_a_task_of_one_reach_their_ends_by_the_defaults(
+    measured: Rendered, run: Run
+) -> None:
+    service = run(measured)
+    assert service.http.get(f"{PROBE}/background?seconds=60").status_code == 200
+    started = time.monotonic()
+    with exchange.connect(service.port) as connection:
+        connection.sendall(f"GET {PROBE}/endless?seconds=0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        while time.monotonic() - started < 120:
+            assert b"data: 1" in connection.recv(65536)
+    service.logged(event="the work is done")
+    assert [line for line in service.lines() if line["level"] in {"warning", "error"} and "stream" in str(line)] == []
+
+
 def test_a_part_of_a_file_is_not_compressed(service: Service) -> None:
     answer = ask(service, "/file", "Range: bytes=0-1999", "Accept-Encoding: gzip")
     assert answer.status == 206

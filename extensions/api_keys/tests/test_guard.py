@@ -5,10 +5,15 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import APIRouter, WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from app.core.component import Component
 from app.core.telemetry import SecurityEvent
-from app.extensions.api_keys import keyring, require, require_scopes
-from tests.conftest import Start
+from app.extensions.api_keys import ApiKey, keyring, require, require_scopes
+from tests.conftest import Serve, Start
+from tests.core.sockets import serving
 from tests.extensions.api_keys.conftest import Guarded, Made, made
 
 
@@ -143,3 +148,32 @@ async def test_without_keys_the_service_starts_and_what_is_guarded_stays_shut(st
 def test_the_name_of_releases_up_to_0_3_works_with_a_warning() -> None:
     with pytest.warns(DeprecationWarning, match=r"^app\.extensions\.api_keys\.require is now require_scopes"):
         assert require("notes:write") == require_scopes("notes:write")
+
+
+async def test_a_websocket_is_guarded_like_a_route(serve: Serve) -> None:
+    key = made("billing")
+    router = APIRouter()
+
+    @router.websocket("/live")
+    async def live(websocket: WebSocket, caller: ApiKey) -> None:
+        await websocket.accept()
+        await websocket.send_text(caller.client)
+
+    @router.websocket("/more", dependencies=[require_scopes("things:write")])
+    async def more(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    app = await serve(api_keys={"keys": key.line}, extra=[Component(name="live", routers=[router])])
+    async with serving(app) as url:
+        async with connect(f"{url}/live", additional_headers={"X-API-Key": key.key}) as socket:
+            assert await socket.recv() == "billing"
+        for path, headers, status in (
+            ("/live", {}, 401),
+            ("/live", {"X-API-Key": "wrong"}, 401),
+            ("/more", {"X-API-Key": key.key}, 403),
+        ):
+            with pytest.raises(InvalidStatus) as raised:
+                async with connect(f"{url}{path}", additional_headers=headers):
+                    pass
+            assert raised.value.response.status_code == status
+            assert (status == 403) == ("www-authenticate" not in raised.value.response.headers)

@@ -8,10 +8,15 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
+from fastapi import APIRouter, WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from app.core.component import Component
 from app.core.telemetry import SecurityEvent
-from app.extensions.jwt import require_scope, require_scopes
-from tests.conftest import Start
+from app.extensions.jwt import CurrentUser, require_scope, require_scopes
+from tests.conftest import Serve, Start
+from tests.core.sockets import serving
 from tests.extensions.jwt.conftest import Trusting, whoami
 from tests.extensions.jwt.issuer import AUDIENCE, Issuer, private, unsigned
 
@@ -193,3 +198,33 @@ async def test_without_an_issuer_the_service_starts_and_refuses_every_token(
 def test_the_name_of_releases_up_to_0_3_works_with_a_warning() -> None:
     with pytest.warns(DeprecationWarning, match=r"^app\.extensions\.jwt\.require_scope is now require_scopes"):
         assert require_scope("notes:write") == require_scopes("notes:write")
+
+
+async def test_a_websocket_is_guarded_like_a_route(issuer: Issuer, serve: Serve) -> None:
+    router = APIRouter()
+
+    @router.websocket("/live")
+    async def live(websocket: WebSocket, caller: CurrentUser) -> None:
+        await websocket.accept()
+        await websocket.send_text(caller.subject)
+
+    @router.websocket("/more", dependencies=[require_scopes("things:write")])
+    async def more(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    app = await serve(
+        jwt={"issuer": issuer.url, "audience": AUDIENCE}, extra=[Component(name="live", routers=[router])]
+    )
+    async with serving(app) as url:
+        async with connect(f"{url}/live", additional_headers={"Authorization": f"Bearer {issuer.token()}"}) as socket:
+            assert await socket.recv() == "ada"
+        for path, headers, status in (
+            ("/live", {}, 401),
+            ("/live", {"Authorization": "Bearer wrong"}, 401),
+            ("/more", {"Authorization": f"Bearer {issuer.token()}"}, 403),
+        ):
+            with pytest.raises(InvalidStatus) as raised:
+                async with connect(f"{url}{path}", additional_headers=headers):
+                    pass
+            assert raised.value.response.status_code == status
+            assert raised.value.response.headers["www-authenticate"].startswith("Bearer")

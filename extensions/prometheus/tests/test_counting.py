@@ -7,14 +7,16 @@ from typing import NamedTuple
 import anyio
 import httpx2
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, WebSocket
+from websockets.asyncio.client import connect
 
 from app.core import telemetry
 from app.core.component import Component
 from app.core.database import DatabaseDep
 from app.core.telemetry import BusinessEvent, SecurityEvent, describe
 from app.extensions.prometheus import TokensUsed
-from tests.conftest import Start
+from tests.conftest import Serve, Start
+from tests.core.sockets import serving
 from tests.extensions.prometheus.scraping import scrape, scrape_until
 
 
@@ -45,6 +47,13 @@ def baked(monkeypatch: pytest.MonkeyPatch) -> None:
 def thing() -> Component:
     """Routes to ask for."""
     router = APIRouter(prefix="/things")
+
+    @router.websocket("/{number}/live")
+    async def live(websocket: WebSocket, number: int) -> None:
+        await websocket.accept()
+        await websocket.receive_text()
+        await websocket.close(4000 + number)
+
     router.get("/{number}")(lambda number: {"number": number})
     router.post("/")(lambda: "made")
     return Component(name="things", routers=[router])
@@ -213,3 +222,19 @@ async def test_code_that_holds_the_event_loop_shows_as_its_lag(start: Start) -> 
     before = (await scrape(client)).total("event_loop_lag_seconds_sum")
     await client.get("/hold")
     await scrape_until(client, "event_loop_lag_seconds_sum", before + 0.25)
+
+
+async def test_open_and_closed_websockets_are_counted(serve: Serve) -> None:
+    app = await serve(extra=[thing()])
+    transport = httpx2.ASGITransport(app, client=("127.0.0.1", 123))
+    client = httpx2.AsyncClient(transport=transport, base_url="http://service")
+    async with serving(app) as url, connect(f"{url}/things/7/live") as one, connect(f"{url}/things/7/live"):
+        metrics = await scrape(client)
+        assert metrics.total("websockets_open") == 2
+        assert metrics.total("http_requests_in_flight") == 0
+        await one.send("end")
+        await one.wait_closed()
+        metrics = await scrape(client)
+        assert metrics.total("websockets_open") == 1
+        assert metrics.total("websockets_closed_total", code="4007", route="/things/{number}/live") == 1
+        assert metrics.total("http_requests_total", status="101", route="/things/{number}/live") == 2

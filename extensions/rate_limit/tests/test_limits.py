@@ -5,10 +5,15 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from fastapi import APIRouter, WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app.core.component import Component
 from app.core.telemetry import SecurityEvent, listening
-from tests.conftest import Start
+from app.extensions.rate_limit import limited
+from tests.conftest import Serve, Start
+from tests.core.sockets import serving
 from tests.extensions.rate_limit.conftest import KEYS
 
 pytestmark = pytest.mark.anyio
@@ -169,3 +174,34 @@ async def test_a_preflight_is_not_counted(start: Start, things: Component) -> No
     for _ in range(5):
         assert (await client.options(THING, headers=asked)).status_code == 200
     assert await statuses(client, times=4, Origin="https://shop.example") == [200] * 3 + [429]
+
+
+async def test_a_websocket_is_counted_when_it_connects(serve: Serve) -> None:
+    router = APIRouter()
+
+    @router.get("/live")
+    @limited(per_minute=1)
+    async def read() -> None:
+        """Share the path, and no counter."""
+
+    @router.websocket("/live")
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    @router.websocket("/dear")
+    @limited(per_minute=1)
+    async def dear(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    app = await serve(rate_limit=FEW, extra=[Component(name="live", routers=[router])])
+    async with serving(app) as url:
+        for path, times in (("/live", 3), ("/dear", 1)):
+            for left in reversed(range(times)):
+                async with connect(url + path) as socket:
+                    assert socket.response
+                    assert socket.response.headers["ratelimit-remaining"] == str(left)
+            with pytest.raises(InvalidStatus) as raised:
+                async with connect(url + path):
+                    pass
+            assert raised.value.response.status_code == 429
+            assert int(raised.value.response.headers["retry-after"]) > 0

@@ -30,6 +30,8 @@ class RequestContext:
     status = 0
     stored = False
     """A transaction of this request is, or may be, committed: a retry may store it twice."""
+    streams = False
+    """The response is sent in parts, which may take long: such a request is not slow."""
     received = 0
     sent = 0
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -149,7 +150,7 @@ async def _finish(session: TransactionSession, stack: AsyncExitStack) -> None:
     await transactions.follow(session)
 
 
-async def current_database(request: Request) -> Database:
+async def current_database(request: HTTPConnection) -> Database:
     """Return the database of the running service."""
     database: Database = request.state.database
     return database

@@ -39,6 +39,16 @@ class RequestStarted(NamedTuple):
     path: str = ""
 
 
+class WebSocketClosed(NamedTuple):
+    """A WebSocket has ended, with this close code, after so many seconds and messages. Its handshake was a request."""
+
+    route: str
+    code: int
+    duration: float
+    received: int
+    sent: int
+
+
 class QueryFinished(NamedTuple):
     """A statement has run. `operation` is its first word."""
 

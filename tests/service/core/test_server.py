@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.core.http.security import HttpSettings
+from app.core.http.security import HttpSettings, headers
 from app.core.server import protocol
 from app.core.server.protocol import MOST_HEADER_BYTES, MOST_WAITING, BoundedProtocol
 
@@ -156,7 +156,10 @@ async def test_a_client_that_sends_too_many_ahead_is_cut_and_others_are_served(c
 @pytest.mark.parametrize("parts", [1, 10], ids=["at once", "in parts"])
 async def test_headers_without_end_are_refused(connect: Open, parts: int) -> None:
     header = b"x: " + b"a" * (2 * MOST_HEADER_BYTES // parts) + b"\r\n"
-    assert (await sent(connect, REQUEST[:-2], *[header] * parts)).startswith(b"HTTP/1.1 431 ")
+    answer = await sent(connect, REQUEST[:-2], *[header] * parts)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    for name, value in headers(HttpSettings()):
+        assert b"\r\n%s: %s\r\n" % (name, value) in answer
 
 
 async def test_a_large_body_is_no_header(connect: Open) -> None:

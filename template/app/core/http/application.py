@@ -19,6 +19,7 @@ from app.core.http.endpoints import OVERRIDES, Router
 from app.core.http.lifecycle import Lifecycle
 from app.core.http.request_middleware import RequestMiddleware
 from app.core.http.security import HttpSettings, policy_for_page, production_warnings, with_cors
+from app.core.http.websockets import WebSockets, WebSocketSettings
 from app.core.observability.access_log import AccessLog
 from app.core.observability.logging import LogSettings
 from app.core.settings import ServiceSettings, Settings, project
@@ -70,7 +71,9 @@ class Service(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Return the stack of FastAPI inside the request middleware."""
         http, access = self.settings.of(HttpSettings), AccessLog(self.settings.of(LogSettings))
-        return RequestMiddleware(super().build_middleware_stack(), http, access, self.lifecycle)
+        stack = super().build_middleware_stack()
+        sockets = WebSockets(stack, http, self.settings.of(WebSocketSettings), access)
+        return RequestMiddleware(stack, sockets, http, access, self.lifecycle)
 
     def openapi(self) -> dict[str, Any]:
         """Return the schema, in which every operation may answer with a problem."""

@@ -1,4 +1,4 @@
-"""The time limit of a request."""
+"""The time limits of a request, and of what goes on after its response."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Deadline:
 class DeadlineTimer:
     """Cancels requests that take too long. One timer for all: one for each takes 7 % of a small request."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *later: float) -> None:
         self.seconds = seconds
-        self._interval = min(1.0, seconds / 10)
+        self._interval = min(1.0, *(limit / 10 for limit in (seconds, *later)))
         self._running: set[Deadline] = set()
         self._armed = False
 
@@ -31,8 +31,8 @@ class DeadlineTimer:
             self._arm()
         return deadline
 
-    def extend(self, deadline: Deadline) -> None:
-        deadline.due = perf_counter() + self.seconds
+    def extend(self, deadline: Deadline, seconds: float) -> None:
+        deadline.due = perf_counter() + seconds
 
     def stop(self, deadline: Deadline) -> None:
         self._running.discard(deadline)

@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.routing import iter_route_contexts
 from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import compile_path
 
 from app.core import context, errors
@@ -102,6 +103,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the application in this format."""
     app.exception_handler(ServiceError)(_service_error)
     app.exception_handler(RequestValidationError)(_validation_error)
+    app.exception_handler(WebSocketRequestValidationError)(_handshake_error)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(SQLAlchemyError)(_database_error)
     app.exception_handler(Exception)(_unexpected)
@@ -169,6 +171,10 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     if isinstance(error.body, bytes) and any(tuple(mistake["loc"]) == ("body",) for mistake in mistakes):
         return response(errors.UnsupportedMediaType(), request.url.path)
     return response(errors.ValidationFailed(errors=_fields(mistakes)), request.url.path)
+
+
+async def _handshake_error(request: HTTPConnection, error: WebSocketRequestValidationError) -> Response:
+    return response(errors.ValidationFailed(errors=_fields(error.errors())), request.url.path)
 
 
 def _fields(mistakes: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +19,9 @@ from app.core.http.security import PROBES, HttpSettings, headers, is_trusted_hos
 from app.core.observability.access_log import AccessLog
 from app.core.observability.redaction import loggable_path
 
+if TYPE_CHECKING:
+    from app.core.http.websockets import WebSockets
+
 logger = logging.getLogger(__name__)
 BODILESS = frozenset({204, 304})
 """Statuses whose response ends with its headers (RFC 9112, 6.3): a body would be taken for the next response."""
@@ -28,10 +31,13 @@ DESCRIBES_BODY = frozenset({b"content-length", b"content-type", b"transfer-encod
 class RequestMiddleware:
     """Gives every response an id, headers and a record: also a 500, a 413 and the answer to a preflight."""
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings, access: AccessLog, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, app: ASGIApp, sockets: "WebSockets", settings: HttpSettings, access: AccessLog, lifecycle: Lifecycle
+    ) -> None:
         self.app = app
+        self.sockets = sockets
         self.settings = settings
-        self.timer = DeadlineTimer(settings.request_timeout)
+        self.timer = DeadlineTimer(settings.request_timeout, settings.stream_timeout, settings.background_timeout)
         self.access = access
         self.lifecycle = lifecycle
         self.trusted = () if "*" in settings.trusted_hosts else tuple(host.lower() for host in settings.trusted_hosts)
@@ -40,9 +46,9 @@ class RequestMiddleware:
         """Headers that a route may send itself."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the lifespan."""
+        """Serve one request, or the lifespan; a WebSocket is served by `sockets`."""
         if scope["type"] != "http":
-            await (self._lifespan if scope["type"] == "lifespan" else self.app)(scope, receive, send)
+            await (self._lifespan if scope["type"] == "lifespan" else self.sockets)(scope, receive, send)
             return
         given = dict(scope["headers"])
         request = RequestContext(
@@ -67,6 +73,12 @@ class RequestMiddleware:
         except RequestRefused:
             return
         except asyncio.CancelledError as error:
+            if writer.finished:
+                late = (
+                    f"after {self.settings.background_timeout:g} seconds" if writer.deadline.expired else "at the stop"
+                )
+                logger.warning("cancelled a background task %s", late)
+                return
             if not writer.deadline.expired or writer.deadline.task is None:
                 raise  # the server stops
             writer.deadline.task.uncancel()
@@ -78,6 +90,7 @@ class RequestMiddleware:
             await self._answer(writer, error)
         finally:
             writer.finish()
+            self.timer.stop(writer.deadline)
 
     def _check_host(self, host: bytes) -> None:
         if not is_trusted_host(host, self.trusted):
@@ -115,7 +128,8 @@ class RequestMiddleware:
                 message = {**message, "message": error.message}
             await send(message)
 
-        scope["state"]["http"] = self.settings  # for the protocol, which knows the state alone
+        scope["state"]["http"] = self.settings  # for the protocols, which know the state alone
+        scope["state"]["websockets"] = self.sockets.settings
         try:
             await self.app(scope, receive, send_one_line)
         except ServiceError:
@@ -145,19 +159,25 @@ class ResponseWriter:
         last = False
         if message["type"] == "http.response.start":
             self._complete_headers(message)
+            self.extend()
         elif message["type"] == "http.response.body":
             if self.bodiless:
                 message["body"] = b""
             self.request.sent += len(message.get("body", b""))
             last = not message.get("more_body", False)
             if not last:
-                self.extend()  # a stream may last, while the client takes what it is sent
+                self.request.streams = True
+                self.extend()
         await self._send(message)
         if last:
             self.finish()
 
     def extend(self) -> None:
-        self.middleware.timer.extend(self.deadline)
+        """Let the time start again: of a request with each part of its body, of a stream with each part of it."""
+        if not self.finished:
+            settings = self.middleware.settings
+            seconds = settings.stream_timeout if self.request.status else settings.request_timeout
+            self.middleware.timer.extend(self.deadline, seconds)
 
     def client_gone(self) -> None:
         """End a request whose client has left during the response: there is no last byte."""
@@ -165,10 +185,10 @@ class ResponseWriter:
             self.finish()
 
     def finish(self) -> None:
-        """End the deadline and write the record, once: at the last byte, or when there will be none."""
+        """Write the record, once: at the last byte, or when there will be none. From now on the work is background."""
         if not self.finished:
             self.finished = True
-            self.middleware.timer.stop(self.deadline)
+            self.middleware.timer.extend(self.deadline, self.middleware.settings.background_timeout)
             self.middleware.record(self.scope, self.request)
 
     async def fail(self, error: ServiceError, cause: BaseException) -> None:
@@ -253,7 +273,7 @@ class BoundedBody:
         if request.received > limit:
             await self._refuse(BodyTooLarge(f"the body is larger than {limit} bytes"))
         self.complete = not message.get("more_body", False)
-        self.writer.extend()  # the time of a request starts again with each part
+        self.writer.extend()
         return message
 
     async def _refuse(self, error: ServiceError) -> NoReturn:
@@ -268,5 +288,5 @@ async def _receive_nothing() -> Message:
 def route_template(scope: Scope) -> str:
     """Return the path of the matched route as it was declared, with its prefix; `unmatched` if there is none."""
     effective: Any = scope.get("fastapi", {}).get("effective_route_context")
-    path = effective.path if effective is not None else getattr(scope.get("route"), "path", None)
-    return path or "unmatched"
+    route = scope.get("route") if effective is None else effective.starlette_route or effective
+    return getattr(route, "path", None) or "unmatched"

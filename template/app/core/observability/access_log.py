@@ -16,7 +16,7 @@ QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/health/startup", "/m
 
 
 class AccessLog:
-    """Writes the record of a finished request; a slow one is a warning."""
+    """Writes the record of a finished request or WebSocket; a slow request is a warning."""
 
     def __init__(self, settings: LogSettings) -> None:
         self.quiet = not settings.access or settings.level == "ERROR"
@@ -25,7 +25,7 @@ class AccessLog:
         self.omitted = frozenset() if settings.level == "DEBUG" else QUIET_PATHS
 
     def __call__(self, request: RequestContext, route: str, duration: float) -> None:
-        slow = duration >= self.slow
+        slow = duration >= self.slow and not request.streams
         if self.quiet or (self.warnings_only and not slow):
             return
         if request.path in self.omitted and request.status < 400 and not slow:
@@ -46,6 +46,27 @@ class AccessLog:
             "trace_id": request.trace_id,
         }
         write_record("warning" if slow else "info", "access", "slow request" if slow else "request", record)
+
+    def closed(self, request: RequestContext, route: str, duration: float, code: int, received: int, sent: int) -> None:
+        """Write the record of a WebSocket with its close code and the number of messages."""
+        if self.quiet or self.warnings_only:
+            return
+        record = {
+            "route": route,
+            "path": loggable_path(request.path),
+            "close_code": code,
+            "duration": round(duration, 6),
+            "messages_received": received,
+            "messages_sent": sent,
+            "received": request.received,
+            "sent": request.sent,
+            "client": request.client,
+            "user_agent": request.user_agent,
+            "principal": request.principal,
+            "code": request.code,
+            **context.ids(),
+        }
+        write_record("info", "access", "websocket", record)
 
 
 def component(settings: LogSettings) -> Component:

@@ -1,7 +1,4 @@
-"""One connection of uvicorn, within bounds: time, bytes of headers, and requests that wait for their turn.
-
-A response whose body is complete when it begins, as most are, is written with one system call.
-"""
+"""One connection of uvicorn, within bounds: time, bytes of headers, and requests that wait for their turn."""
 
 import asyncio
 import logging
@@ -9,20 +6,16 @@ from contextvars import copy_context
 from typing import Any
 
 import httptools
-from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.core import context
 from app.core.context import RequestContext
 from app.core.errors import PROBLEM, BadRequest, HeadersTooLarge, RequestTimedOut, ServiceError
 from app.core.http import problems
-from app.core.http.security import HttpSettings
+from app.core.http.security import HttpSettings, headers
+from app.core.server.websockets import is_handshake, is_too_large
+from app.core.server.whole_response import WholeResponse
 
 logger = logging.getLogger(__name__)
 PIECE = 16_384
@@ -31,8 +24,6 @@ MOST_HEADER_BYTES = 65_536
 """For the headers of a request, and for the trailers of a chunked body."""
 MOST_WAITING = 16
 """Requests that a client may send ahead of their answers."""
-LEFT_TO_UVICORN = frozenset({b"connection", b"transfer-encoding"})
-"""Headers of responses that `WholeResponse` does not write."""
 LINGER = 2.0
 """Seconds to read and discard what a client still sends after its answer: closing at once would lose the answer."""
 
@@ -94,9 +85,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._counted += len(piece)
         try:
             self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade as upgrade:  # no other protocol is spoken here: the rest is HTTP too
+        except httptools.HttpParserUpgrade as upgrade:
             self._counted = 0
-            self._parse(piece[upgrade.args[0] :])
+            rest = piece[upgrade.args[0] :]
+            if self._should_upgrade():
+                self._upgrade(rest)
+            else:  # to no protocol that is spoken here: the rest is HTTP too
+                self._parse(rest)
             return
         except httptools.HttpParserError:
             if len(self.pipeline) <= MOST_WAITING:
@@ -110,6 +105,21 @@ class BoundedProtocol(HttpToolsProtocol):
             self._expect_headers()
         else:
             self._late = _cancelled(self._late)
+
+    def _should_upgrade(self) -> bool:
+        scope = self.scope
+        return super()._should_upgrade() and is_handshake(scope["method"], scope["http_version"], scope["headers"])
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Hand the connection over to a WebSocket, and do as if it were closed."""
+        if rest or (self._running is not None and not self._running.response_complete):
+            self._refuse(BadRequest("the handshake of a WebSocket comes after all answers, and before all messages"))
+        elif is_too_large(self.url, self.headers):
+            self._refuse(HeadersTooLarge())
+        else:
+            self._refused = True
+            self._forget_timers()
+            self.handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """Parse no more requests than may wait. Only a request keeps an idle connection open, and no empty lines."""
@@ -127,7 +137,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Count the headers of the next request from here on."""
         self._counted = 0
         super().on_message_complete()
-        self.cycle.more_body = False  # uvicorn leaves it where the answer came first
+        if self.cycle is not None:  # it is at the handshake of a WebSocket
+            self.cycle.more_body = False  # uvicorn leaves it where the answer came first
         self._discarding = _cancelled(self._discarding)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -157,9 +168,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stalled = _cancelled(self._stalled)
         super().resume_writing()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def shutdown(self) -> None:
+        """Let the request finish, but for a stream of events, which may have no end: its client connects again."""
+        cycle = self._running
+        if cycle is not None and getattr(cycle, "events", False) and not cycle.response_complete:
+            self.transport.write(b"0\r\n\r\n" if cycle.chunked_encoding else b"")
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self.timeout_keep_alive_handler()
+        super().shutdown()
+
+    def _forget_timers(self) -> None:
         for timer in (self._late, self._stalled, self._discarding):
             _cancelled(timer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_timers()
         self.pipeline.clear()
         if self._running is not None:
             self._running.disconnected = True
@@ -210,9 +234,10 @@ class BoundedProtocol(HttpToolsProtocol):
         body = problems.body(error, "/")
         head = (
             f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
-            f"x-correlation-id: {request.correlation_id}\r\nconnection: close\r\n\r\n"
+            f"x-correlation-id: {request.correlation_id}\r\nconnection: close\r\n"
         )
-        self.transport.write(head.encode() + body)
+        common = b"".join(b"%s: %s\r\n" % header for header in headers(self.limits))
+        self.transport.write(head.encode() + common + b"\r\n" + body)
         self.transport.write_eof()
         self._discarding = self.loop.call_later(LINGER, self.timeout_keep_alive_handler)
 
@@ -221,62 +246,3 @@ def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
     if timer is not None:
         timer.cancel()
     return None
-
-
-class WholeResponse:
-    """Holds the start of a response back until its body, and writes both at once if that is all.
-
-    uvicorn writes them apart: one more system call, a twelfth of the CPU time of a small request. It writes all
-    other responses: a stream, one to HEAD or before a close, one with an invalid header, or to a slow reader.
-    """
-
-    __slots__ = ("cycle", "head", "send_apart")
-
-    def __init__(self, send: Send) -> None:
-        self.cycle: Any = send.__self__  # type: ignore[attr-defined]  # uvicorn's request and response
-        self.send_apart = send
-        self.head: Message | None = None
-
-    async def send(self, message: Message) -> None:
-        """Take a part of the response."""
-        cycle = self.cycle
-        if self.head is None:
-            if cycle.response_started or not self._may_be_whole(message):
-                await self.send_apart(message)
-                return
-            self.head = message
-            cycle.response_started = True  # if the application fails now, uvicorn cuts the connection
-            return
-        head, self.head = self.head, None
-        if not self._written(head, message):
-            cycle.response_started = False
-            await self.send_apart(head)
-            await self.send_apart(message)
-
-    def _may_be_whole(self, message: Message) -> bool:
-        if message["type"] != "http.response.start" or self.cycle.scope["method"] == "HEAD":
-            return False
-        names = {name for name, _ in message.get("headers", ())}
-        return b"content-length" in names and LEFT_TO_UVICORN.isdisjoint(names)
-
-    def _written(self, head: Message, message: Message) -> bool:
-        """Write the whole response, if this message completes it and nothing is in the way."""
-        cycle = self.cycle
-        if message["type"] != "http.response.body" or message.get("more_body", False):
-            return False
-        if cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
-            return False
-        body = message.get("body", b"")
-        headers = [*cycle.default_headers, *head["headers"]]
-        names, values = zip(*headers, strict=True)
-        if HEADER_RE.search(b"".join(names)) or HEADER_VALUE_RE.search(b"".join(values)):
-            return False
-        if values[names.index(b"content-length")] != b"%d" % len(body):
-            return False
-        lines = b"\r\n".join(map(b": ".join, headers))
-        cycle.transport.write(b"".join([STATUS_LINE[head["status"]], lines, b"\r\n\r\n", body]))
-        cycle.waiting_for_100_continue = False
-        cycle.response_complete = True
-        cycle.message_event.set()
-        cycle.on_response()
-        return True

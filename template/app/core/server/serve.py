@@ -14,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.core.errors import ConfigurationInvalid
 from app.core.server.protocol import BoundedProtocol
+from app.core.server.websockets import BoundedWebSocket
 from app.core.settings import CommaSeparated, Group
 
 APP = "app.main:create_app"
@@ -49,7 +50,8 @@ def run(settings: ServerSettings, *, reload: bool) -> None:
         "reload": reload,
         "reload_dirs": ["app"] if reload else None,
         "http": BoundedProtocol,
-        "ws": "none",
+        "ws": BoundedWebSocket,
+        "ws_per_message_deflate": False,  # 64 KB for each connection
         "log_config": None,
         "access_log": False,
         "server_header": False,

@@ -3,8 +3,9 @@
 import warnings
 from typing import Annotated, Any
 
-from fastapi import Request, Security
+from fastapi import Security
 from fastapi.openapi.models import APIKey
+from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
@@ -36,7 +37,7 @@ class KeyHeader(SecurityBase):
         self.model = APIKey.model_validate({"in": "header", "name": HEADER, "description": "A key of a client."})
         self.scheme_name = "ApiKey"
 
-    async def __call__(self, request: Request, wanted: SecurityScopes) -> StoredKey:
+    async def __call__(self, request: HTTPConnection, wanted: SecurityScopes) -> StoredKey:
         """Return the key of the request, and make its client the principal of the request."""
         keyring: Keyring = request.state.api_keys
         try:

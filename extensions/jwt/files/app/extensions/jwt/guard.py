@@ -3,8 +3,9 @@
 import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Request, Security
+from fastapi import Security
 from fastapi.openapi.models import HTTPBearer
+from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
@@ -25,7 +26,7 @@ class BearerToken(SecurityBase):
         self.model = HTTPBearer(bearerFormat="JWT", description="A token of the issuer that this service trusts.")
         self.scheme_name = "Bearer"
 
-    async def __call__(self, request: Request, wanted: SecurityScopes) -> User:
+    async def __call__(self, request: HTTPConnection, wanted: SecurityScopes) -> User:
         """Return the user of the request's token, and make it the principal of the request."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
 
 from app.core.component import Check, Component, State
 from app.core.settings import Settings
@@ -40,7 +41,7 @@ __all__ = [
 def client(service: str) -> Any:
     """Return the dependency for the client of a service: `Billing = Annotated[Client, client("billing")]`."""
 
-    async def found(request: Request) -> Client:
+    async def found(request: HTTPConnection) -> Client:
         outbound: Outbound = request.state.outbound
         return outbound.client(service)
 

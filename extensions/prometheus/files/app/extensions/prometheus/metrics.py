@@ -24,6 +24,8 @@ UNCOUNTED = frozenset({"/health", "/health/live", "/health/ready", "/health/star
 """Probes of machines, every few seconds, are not counted."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SWITCHING = 101
+"""The status of a handshake: a WebSocket is open."""
 ROUTES = 1000
 """Templates with their own series."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -72,6 +74,8 @@ class Requests:
 
     def __init__(self, registry: Registry) -> None:
         labels = ("method", "route", "status")
+        closed = Counter("websockets_closed_total", "WebSockets that ended.", ["route", "code"], registry=registry)
+        self._closed = Children(closed.labels)
         self._families: tuple[Any, ...] = (
             Counter("http_requests_total", "Requests answered.", labels, registry=registry),
             Histogram(
@@ -82,9 +86,11 @@ class Requests:
         )
         self._children = Children(self._child, limit=ROUTES)
         self.in_flight = 0
+        self.sockets = 0
         self.listeners: dict[type[tuple[Any, ...]], Callable[[Any], None]] = {
             telemetry.RequestStarted: self.started,
             telemetry.RequestFinished: self.finished,
+            telemetry.WebSocketClosed: self.closed,
         }
 
     def started(self, event: telemetry.RequestStarted) -> None:
@@ -96,6 +102,7 @@ class Requests:
         if event.path in UNCOUNTED:
             return
         self.in_flight -= 1
+        self.sockets += event.status == SWITCHING
         child = self._children[event.method, event.route, event.status]
         child.answered.inc()
         child.duration.observe(event.duration)
@@ -103,6 +110,10 @@ class Requests:
             child.received.inc(event.received)
         if event.sent:
             child.sent.inc(event.sent)
+
+    def closed(self, event: telemetry.WebSocketClosed) -> None:
+        self.sockets -= 1
+        self._closed[event.route, event.code].inc()
 
     def _child(self, method: str, route: str, status: int) -> Child:
         labels = (method if method in METHODS else OTHER, route, status)
@@ -164,6 +175,7 @@ class Saturation:
         self.requests = requests
         self.database: Database | None = None
         self.in_flight = gauge("http_requests_in_flight", "Requests being served.")
+        self.sockets = gauge("websockets_open", "WebSockets that are open.")
         self.limit = gauge("database_pool_limit", "Connections that may be open, overflow included.")
         self.size = gauge("database_pool_size", "Connections that stay open.")
         self.checked_out = gauge("database_pool_checked_out", "Connections in use.")
@@ -172,6 +184,7 @@ class Saturation:
 
     def look(self) -> None:
         self.in_flight.set(self.requests.in_flight)
+        self.sockets.set(self.requests.sockets)
         if self.database is None:
             return
         gates = {self.database.reads, self.database.writes}  # the same object if there are many writers

@@ -92,7 +92,7 @@ class RateLimit:
         """Serve one request, or raise `RateLimited`."""
         request = context.current()
         path: str = scope.get("path", "")
-        if request is None or scope["type"] != "http" or path in self.exempt or path.startswith(self.below):
+        if request is None or scope["type"] == "lifespan" or path in self.exempt or path.startswith(self.below):
             await self.app(scope, receive, send)
             return
         limit, counted = self._of(scope, path)
@@ -131,7 +131,7 @@ class RateLimit:
         """Return the limit of a request, and the suffix of its counter."""
         if self.routes is None:
             self.routes = Routes(scope["app"].routes)
-        own = self.routes.own_limit(scope["method"], path) if self.routes.marked else None
+        own = self.routes.own_limit(scope.get("method"), path) if self.routes.marked else None
         return (own.limit, f" {own.template}") if own and own.limit else (self.limit, "")
 
     async def _count(self, client: str, limit: Limit, request: RequestContext) -> None:

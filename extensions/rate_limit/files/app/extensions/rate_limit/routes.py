@@ -29,7 +29,8 @@ class Route(NamedTuple):
     """A route, with its own limit if it has one."""
 
     pattern: re.Pattern[str]
-    methods: frozenset[str]
+    methods: frozenset[str | None]
+    """`None` is the handshake of a WebSocket."""
     template: str
     limit: Limit | None
 
@@ -41,7 +42,7 @@ class Routes:
         self._all = [
             Route(
                 context.path_regex,
-                frozenset(context.methods or ()),
+                frozenset(context.methods or [None]),
                 context.path or "",
                 getattr(unwrap(context.endpoint), MARK, None) if context.endpoint else None,
             )
@@ -49,7 +50,7 @@ class Routes:
         ]
         self.marked = [route for route in self._all if route.limit is not None]
 
-    def own_limit(self, method: str, path: str) -> Route | None:
+    def own_limit(self, method: str | None, path: str) -> Route | None:
         """Return the route if it has its own limit."""
         for marked in self.marked:  # few: most requests end here
             if method in marked.methods and marked.pattern.match(path):

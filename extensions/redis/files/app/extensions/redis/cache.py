@@ -10,7 +10,8 @@ from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -263,7 +264,7 @@ class Cache:
             self._unsure.pop()
 
 
-async def current_cache(request: Request) -> Cache:
+async def current_cache(request: HTTPConnection) -> Cache:
     """Return the cache of the running service."""
     cache: Cache = request.state.cache
     return cache

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
 
 from app.core.data.redis_client import BackendUnavailable, RedisClient
 from app.core.errors import Conflict, ServiceUnavailable
@@ -106,7 +107,7 @@ class Locks:
             self._unsure.pop(token, None)
 
 
-async def current_locks(request: Request) -> Locks:
+async def current_locks(request: HTTPConnection) -> Locks:
     """Return the locks of the running service."""
     locks: Locks = request.state.locks
     return locks

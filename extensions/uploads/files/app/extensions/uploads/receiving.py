@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
+from fastapi.requests import HTTPConnection
 
 from app.core import context
 from app.core.schema import Schema
@@ -146,7 +147,7 @@ class Uploads:
             logger.warning("a file of a failed upload could not be removed: %s (%r)", record.id, error.__cause__)
 
 
-async def _current_uploads(request: Request) -> Uploads:
+async def _current_uploads(request: HTTPConnection) -> Uploads:
     uploads: Uploads = request.state.uploads
     return uploads
 

@@ -9,7 +9,8 @@ from math import nan
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
+from fastapi.requests import HTTPConnection
 from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -124,7 +125,7 @@ class Jobs:
         await session.execute(INSERT, {**values, "scheduled": waiting.scheduled or int(time())})
 
 
-async def current_jobs(request: Request) -> Jobs:
+async def current_jobs(request: HTTPConnection) -> Jobs:
     """Return the jobs of the running service."""
     jobs: Jobs = request.state.jobs
     return jobs
