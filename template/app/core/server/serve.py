@@ -16,7 +16,7 @@ from app.core.errors import ConfigurationInvalid
 from app.core.server.protocol import BoundedProtocol
 from app.core.settings import CommaSeparated, Group
 
-APP = "app.main:create_app"
+APP = "app.asgi:app"
 
 
 class ServerSettings(Group):
@@ -42,7 +42,6 @@ def run(settings: ServerSettings, *, reload: bool) -> None:
     """
     _try_to_bind(settings)
     options: dict[str, Any] = {
-        "factory": True,
         "host": settings.host,
         "port": settings.port,
         "workers": settings.workers,
