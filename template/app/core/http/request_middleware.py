@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NoReturn
 
@@ -28,8 +29,17 @@ DESCRIBES_BODY = frozenset({b"content-length", b"content-type", b"transfer-encod
 class RequestMiddleware:
     """Gives every response an id, headers and a record: also a 500, a 413 and the answer to a preflight."""
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings, access: AccessLog, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: HttpSettings,
+        access: AccessLog,
+        lifecycle: Lifecycle,
+        answers_head: Callable[[str], bool],
+    ) -> None:
         self.app = app
+        self.answers_head = answers_head
+        """Returns whether a route declares HEAD for a path. Everywhere else GET answers it, without the body."""
         self.settings = settings
         self.timer = DeadlineTimer(settings.request_timeout)
         self.access = access
@@ -41,17 +51,24 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
+        root = scope["type"] != "lifespan" and (self.settings.root_path or scope.get("root_path", ""))
+        if root:
+            scope = _below(root, scope)
         if scope["type"] != "http":
             await (self._lifespan if scope["type"] == "lifespan" else self.app)(scope, receive, send)
             return
         given = dict(scope["headers"])
         request = RequestContext(
             method=scope["method"],
-            path=scope["path"],
+            path=scope["path"][len(root) :] if root else scope["path"],
             client=scope["client"][0] if scope["client"] else "",
             body_limit=self.settings.body_limit,
             body_seconds=self.settings.receive_timeout,
         )
+        if root:
+            request.root_path = root
+        if request.method == "HEAD" and not self.answers_head(request.path):
+            scope = {**scope, "method": "GET"}  # the server has its own scope, and sends the head alone
         request.identify(given.get(b"x-correlation-id"), given.get(b"traceparent"))
         if agent := given.get(b"user-agent"):
             request.user_agent = agent[:200].decode("latin-1")
@@ -144,12 +161,19 @@ class ResponseWriter:
             return
         last = False
         if message["type"] == "http.response.start":
+            if not 200 <= message["status"] < 600:  # the client would wait for another response
+                raise ValueError(f"{message['status']} is not the status of a response: take one from 200 to 599")
             self._complete_headers(message)
         elif message["type"] == "http.response.body":
-            if self.bodiless:
+            if self.bodiless or self.request.method == "HEAD":
                 message["body"] = b""
             self.request.sent += len(message.get("body", b""))
             last = not message.get("more_body", False)
+            if not last and self.request.method == "HEAD":
+                await self._send({**message, "more_body": False})
+                self.refused = True
+                self.finish()
+                raise RequestRefused  # what streams the body of GET has no reader
             if not last:
                 self.extend()  # a stream may last, while the client takes what it is sent
         await self._send(message)
@@ -188,7 +212,8 @@ class ResponseWriter:
     async def refuse(self, error: ServiceError) -> None:
         """Answer in the application's place."""
         if not self.request.status:
-            answer = with_cors(problems.response(error, self.request.path), self.middleware.settings)
+            path = self.request.root_path + self.request.path
+            answer = with_cors(problems.response(error, path), self.middleware.settings)
             await answer(self.scope, _receive_nothing, self.send)
         self.refused = True
 
@@ -259,6 +284,14 @@ class BoundedBody:
     async def _refuse(self, error: ServiceError) -> NoReturn:
         await self.writer.refuse(error)
         raise RequestRefused
+
+
+def _below(root: str, scope: Scope) -> Scope:
+    """Return the scope with the prefix in its path, as ASGI has it, whether the proxy removes it or passes it on."""
+    if scope["path"] != root and not scope["path"].startswith(f"{root}/"):
+        raw = scope.get("raw_path")
+        scope = {**scope, "path": root + scope["path"], "raw_path": raw and root.encode() + raw}
+    return {**scope, "root_path": root}
 
 
 async def _receive_nothing() -> Message:
