@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header
 
 from app.core.errors import PreconditionFailed, PreconditionRequired
+from app.core.schema import REQUIRED
 
 _ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
 
@@ -26,10 +27,12 @@ def etag(version: int) -> str:
 
 
 async def _expected_version(
-    if_match: Annotated[str | None, Header(description="The ETag of what is changed.")] = None,
+    if_match: Annotated[
+        str, Header(alias="If-Match", description="The ETag of what is changed.", json_schema_extra={REQUIRED: True})
+    ] = "",
 ) -> int:
     """Return the version that `If-Match` names. A weak ETag counts: compression makes one."""
-    if if_match is None:
+    if not if_match:
         raise PreconditionRequired
     match = _ETAG.fullmatch(if_match.strip())
     if match is None:
