@@ -5,6 +5,7 @@ import time
 from typing import Annotated
 
 from fastapi import Depends, Header
+from pydantic import WithJsonSchema
 
 from app.core.errors import PreconditionFailed, PreconditionRequired
 from app.core.schema import REQUIRED
@@ -28,11 +29,13 @@ def etag(version: int) -> str:
 
 async def _expected_version(
     if_match: Annotated[
-        str, Header(alias="If-Match", description="The ETag of what is changed.", json_schema_extra={REQUIRED: True})
-    ] = "",
+        str | None,
+        WithJsonSchema({"type": "string", REQUIRED: True}),  # without it the answer is 428, not the 422 of FastAPI
+        Header(alias="If-Match", description="The ETag of what is changed."),
+    ] = None,
 ) -> int:
     """Return the version that `If-Match` names. A weak ETag counts: compression makes one."""
-    if not if_match:
+    if if_match is None:
         raise PreconditionRequired
     match = _ETAG.fullmatch(if_match.strip())
     if match is None:

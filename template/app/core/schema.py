@@ -6,7 +6,7 @@ from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 REQUIRED = "x-required"
-"""The mark, in `json_schema_extra`, of a parameter that OpenAPI calls required, and that has an error of its own."""
+"""The mark in the schema of a parameter that OpenAPI is to call required, and that has an error of its own."""
 MAX_INT = 2**63 - 1
 """The largest integer of a database column: 64 bits with a sign."""
 

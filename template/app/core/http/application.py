@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from starlette.middleware import Middleware
@@ -67,7 +67,7 @@ class Service(FastAPI):
                 self.router.routes.extend(router.routes)  # include_router() matches each route twice: 8 µs a request
             else:
                 self.include_router(router)
-        self._refuse_ambiguous(http.root_path)
+        self._refuse_ambiguous(http.root_path or "")
         if with_docs:
             self._add_pages()
 
@@ -112,7 +112,7 @@ class Service(FastAPI):
         )
         for path, page in ((DOCS, swagger), (REDOC, redoc)):
             page.headers["content-security-policy"] = policy_for_page(bytes(page.body).decode())
-            self.add_route(path, _showing(page), include_in_schema=False)
+            self.add_api_route(path, _showing(page), include_in_schema=False, response_class=HTMLResponse)
         self.mount(DOCS, StaticFiles(packages=[("fastapi_offline", "static")]))
 
     def openapi(self) -> dict[str, Any]:
@@ -142,7 +142,6 @@ class Service(FastAPI):
                 for parameter in operation.get("parameters", ()):
                     if parameter["schema"].pop(REQUIRED, False):
                         parameter["required"] = True
-                        parameter["schema"].pop("default", None)
         return schema
 
     @asynccontextmanager
@@ -153,8 +152,8 @@ class Service(FastAPI):
         yield {}
 
 
-def _showing(page: HTMLResponse) -> Callable[[Request], Awaitable[HTMLResponse]]:
-    async def show(_: Request) -> HTMLResponse:
+def _showing(page: HTMLResponse) -> Callable[[], Awaitable[HTMLResponse]]:
+    async def show() -> HTMLResponse:
         return page
 
     return show

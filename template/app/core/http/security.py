@@ -60,16 +60,16 @@ class HttpSettings(Group):
     trusted_hosts: CommaSeparated = Field(
         ("*",), description="Accepted host names; `*.example.com` includes all below."
     )
-    root_path: str = Field("", description="The path prefix for clients of a proxy, such as `/shop`.")
+    root_path: str | None = Field(None, description="The path prefix for clients of a proxy, such as `/shop`.")
     hsts: int = Field(31_536_000, ge=0, description="Seconds for which browsers require HTTPS; 0: no header.")
     docs: bool | None = Field(None, description="Serve /docs, /redoc and /openapi.json; unset: outside production.")
 
     @field_validator("root_path")
     @classmethod
-    def _is_prefix(cls, path: str) -> str:
-        if not re.fullmatch(r"(/[\w.~-]+)*", path):
+    def _is_prefix(cls, path: str | None) -> str | None:
+        if path and not re.fullmatch(r"(/[\w.~-]+)+", path):
             raise ValueError("has to look like /shop, without a slash at the end")
-        return path
+        return path or None
 
     @model_validator(mode="after")
     def _no_credentials_for_all_origins(self) -> Self:
