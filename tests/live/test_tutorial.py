@@ -1,4 +1,4 @@
-"""What FastAPI's tutorial teaches works in a feature as it is typed: `slices/tutorial.py`, called over one server."""
+"""The topics of FastAPI's tutorial work in a feature as they are typed, in `slices/`, called over one server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +10,20 @@ import pytest
 from tests.live.conftest import Make
 from tests.live.service import BOUND, Rendered, Service, running
 
-SLICE = Path(__file__).parent / "slices" / "tutorial.py"
+SLICES = Path(__file__).parent / "slices"
+SOURCE = (SLICES / "tutorial.py").read_text()
 FEATURES = '''"""The features."""
 
 from app.core.component import Component
 from app.core.settings import Group, Settings
-from app.features import tutorial
+from app.features import tutorial, tutorial_guards
 
 SETTINGS: list[type[Group]] = []
 
 
 def components(_: Settings) -> list[Component]:
     """Return each feature."""
-    return [tutorial.component()]
+    return [tutorial.component(), tutorial_guards.component()]
 '''
 
 
@@ -31,7 +32,8 @@ def written(rendered: Make) -> Rendered:
     """A service whose owner has typed the topics into a feature."""
     service = rendered(copy=True)
     features = service.root / "app" / "features"
-    (features / "tutorial.py").write_text(SLICE.read_text())
+    for name in ("tutorial.py", "tutorial_guards.py"):
+        (features / name).write_text((SLICES / name).read_text())
     (features / "__init__.py").write_text(FEATURES)
     return service
 
@@ -105,8 +107,8 @@ RESPONSES = {
     "html": ("text/html; charset=utf-8", "<h1>hello</h1>"),
     "text": ("text/plain; charset=utf-8", "hello"),
     "xml": ("application/xml", "<a/>"),
-    "download": ("text/x-python; charset=utf-8", SLICE.read_text()),
-    "static/tutorial.py": ("text/x-python; charset=utf-8", SLICE.read_text()),
+    "download": ("text/x-python; charset=utf-8", SOURCE),
+    "static/tutorial.py": ("text/x-python; charset=utf-8", SOURCE),
 }
 
 

@@ -35,12 +35,12 @@ async def missing() -> None:
 async def endless() -> StreamingResponse:
     """Streams until someone stops it."""
 
-    async def ticks() -> AsyncIterator[bytes]:
+    async def parts() -> AsyncIterator[bytes]:
         while True:
-            yield b"tick"
+            yield b"part"
             await asyncio.sleep(0)
 
-    return StreamingResponse(ticks(), headers={"X-Kind": "stream"})
+    return StreamingResponse(parts(), headers={"X-Kind": "stream"})
 
 
 @plain.get("/own")

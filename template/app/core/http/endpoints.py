@@ -18,7 +18,7 @@ OVERRIDES: Any = SimpleNamespace(dependency_overrides={})
 
 
 def operation_id(route: APIRoute) -> str:
-    """Return `orders.list` for `list_orders` of the tag `orders`: the name that generated clients use."""
+    """Return `books.list` for `list_books` of the tag `books`: the name that generated clients use."""
     if not route.tags:
         return generate_unique_id(route)
     tag = re.sub(r"\W", "_", str(route.tags[0]))

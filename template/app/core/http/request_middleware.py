@@ -16,7 +16,7 @@ from app.core.errors import BadRequest, BodyTooLarge, RequestTimedOut, ServiceEr
 from app.core.http import problems
 from app.core.http.lifecycle import Lifecycle
 from app.core.http.limits import DeadlineTimer
-from app.core.http.security import PROBES, HttpSettings, headers, is_trusted_host, with_cors
+from app.core.http.security import PROBES, HttpSettings, below, headers, is_trusted_host, with_cors
 from app.core.observability.access_log import AccessLog
 from app.core.observability.redaction import loggable_path
 
@@ -53,7 +53,7 @@ class RequestMiddleware:
         """Serve one request, or the lifespan."""
         root = scope["type"] != "lifespan" and (self.settings.root_path or scope.get("root_path", ""))
         if root:
-            scope = _below(root, scope)
+            scope = below(root, scope)
         if scope["type"] != "http":
             await (self._lifespan if scope["type"] == "lifespan" else self.app)(scope, receive, send)
             return
@@ -284,14 +284,6 @@ class BoundedBody:
     async def _refuse(self, error: ServiceError) -> NoReturn:
         await self.writer.refuse(error)
         raise RequestRefused
-
-
-def _below(root: str, scope: Scope) -> Scope:
-    """Return the scope with the prefix in its path, as ASGI has it, whether the proxy removes it or passes it on."""
-    if scope["path"] != root and not scope["path"].startswith(f"{root}/"):
-        raw = scope.get("raw_path")
-        scope = {**scope, "path": root + scope["path"], "raw_path": raw and root.encode() + raw}
-    return {**scope, "root_path": root}
 
 
 async def _receive_nothing() -> Message:

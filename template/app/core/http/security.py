@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from app.core import context
 from app.core.errors import BadRequest
@@ -134,6 +134,14 @@ def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
     """Return true if the `Host` header, without its port, is one of the trusted names, which are in lower case."""
     name = re.sub(rb":\d+$", b"", host).decode("latin-1").lower()
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)
+
+
+def below(root: str, scope: Scope) -> Scope:
+    """Return the scope with the prefix in its path, as ASGI has it, whether the proxy removes it or passes it on."""
+    if scope["path"] != root and not scope["path"].startswith(f"{root}/"):
+        raw = scope.get("raw_path")
+        scope = {**scope, "path": root + scope["path"], "raw_path": raw and root.encode() + raw}
+    return {**scope, "root_path": root}
 
 
 def production_warnings(settings: HttpSettings, routes: Sequence[BaseRoute]) -> Iterator[str]:
