@@ -4,16 +4,13 @@ import argparse
 import asyncio
 import sys
 
-import structlog
-
 from app.core.errors import ConfigurationInvalid
 from app.core.observability import logging
 from app.core.observability.logging import LogSettings
-from app.core.observability.redaction import Scrubbed, scrub
 from app.core.server import serve
 from app.core.server.serve import ServerSettings
-from app.core.settings import ServiceSettings, Settings, load
-from app.main import default_components, load_settings, run
+from app.core.settings import ServiceSettings, Settings
+from app.main import default_components, load_settings, refuse, run
 
 
 def main() -> int:
@@ -53,20 +50,6 @@ def work(name: str, settings: Settings) -> None:
         known = f"run one of {', '.join(processes)}" if processes else "no enabled option has one"
         raise ConfigurationInvalid(f"there is no process {name!r}: {known}")
     asyncio.run(run(processes[name], components, settings))
-
-
-def refuse(error: ConfigurationInvalid) -> int:
-    """Log each mistake, in the format of the logs here. Return the exit status."""
-    try:
-        service = load([ServiceSettings]).of(ServiceSettings)
-    except ConfigurationInvalid:
-        service = ServiceSettings(name="", version="")
-    logging.configure(LogSettings(), service=service.name, version=service.version, production=service.production)
-    for mistake in error.mistakes:
-        variable, colon, said = mistake.partition(":")
-        # Scrubbed apart from the name: the text after the name of a secret is taken for the secret itself.
-        structlog.get_logger("settings").error(Scrubbed(f"{variable}{colon}{scrub(said)}"))
-    return error.exit_status
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from sqlalchemy.schema import CreateTable
 
 import app.extensions
 import app.features  # noqa: F401  # every feature's tables are in Base.metadata once it is imported
-from app.__main__ import refuse
 from app.core.data import engine
 from app.core.data.engine import DatabaseSettings
 from app.core.database import unusable
@@ -22,7 +21,7 @@ from app.core.models import Base
 from app.core.observability import logging
 from app.core.observability.logging import LogSettings
 from app.core.settings import ServiceSettings, Settings
-from app.main import load_settings
+from app.main import load_settings, refuse
 from migrations import backend, losses
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.render import render
 from tests.tree import CHOICES
 
-MOST = {"minimal": 88, "standard": 129, "production": 255}
+MOST = {"minimal": 90, "standard": 131, "production": 257}
 
 
 @pytest.mark.parametrize("database", CHOICES["database"])

@@ -42,6 +42,8 @@ class Component:
     middleware: Sequence[Middleware] = ()
     lifespan: Lifespan = nothing_to_open
     checks: Sequence[Check] = ()
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    """The headers that it adds to responses, by name, each with its description for OpenAPI."""
     processes: Mapping[str, Process] = field(default_factory=dict)
     """By the name under which `python -m app NAME` runs it."""
 

@@ -19,6 +19,8 @@ class RequestContext:
     principal_checks: tuple[Callable[[str], None], ...] = ()
     """Called with each authenticated caller: they may refuse it by raising an error."""
     code: str | None = None
+    root_path = ""
+    """The prefix that the path has for clients of a proxy: `/shop`. `path` is without it."""
     user_agent: str | None = None
     correlation_id = ""
     trace_id = ""

@@ -188,6 +188,8 @@ def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     for error in errors:
         content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
         entry = answers.setdefault(error.status, {"description": "", "content": {PROBLEM: content}})
+        if error.status in {429, 503}:
+            entry["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
         said = (error.__doc__ or f"{error.message[:1].upper()}{error.message[1:]}.").splitlines()[0]
         entry["description"] = f"{entry['description']} {said}".lstrip()
         example = {"title": error.title, "status": error.status, "detail": error.message, "code": error.code}

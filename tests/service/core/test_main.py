@@ -54,7 +54,7 @@ def test_the_command_serves_as_the_settings_say(served: list[uvicorn.Config], mo
     monkeypatch.setenv("SERVER__TRUSTED_PROXIES", "10.0.0.0/8,127.0.0.1")
     assert __main__.main() == 0
     (config,) = served
-    assert config.app == "app.main:create_app"
+    assert config.app == "app.asgi:app"
     assert config.timeout_keep_alive == 7
     assert config.forwarded_allow_ips == ["10.0.0.0/8", "127.0.0.1"]
     assert (config.server_header, config.access_log, config.log_config) == (False, False, None)

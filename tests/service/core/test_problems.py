@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Body, Header, HTTPException
+from fastapi import APIRouter, Body, Header, HTTPException, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core import errors
@@ -67,6 +67,18 @@ async def away() -> None:
 async def raise_http(status: int, detail: str | None = None) -> None:
     """Raises as FastAPI's own code does."""
     raise HTTPException(status, detail, headers={"X-Why": "test"})
+
+
+@router.get("/structured/{status}")
+async def raise_structured(status: int) -> None:
+    """Raises with a structure, as FastAPI allows."""
+    raise HTTPException(status, {"reason": "x", "tried": [1, 2]}, headers={"X-Why": "test"})  # type: ignore[arg-type]  # allowed all the same
+
+
+@router.get("/status/{status}")
+async def answer_with(status: int) -> Response:
+    """Answers with any status."""
+    return Response(status_code=status)
 
 
 @pytest.fixture
@@ -189,3 +201,22 @@ async def test_what_is_away_is_one_line_each_time(client: httpx2.AsyncClient, lo
     (line,) = [line for line in log_lines() if line["level"] == "warning"]
     assert line["event"].endswith(" (no one listens)")
     assert "exception" not in line
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "bad_request"), (418, "i_m_a_teapot")])
+async def test_a_structured_detail_is_in_the_details(client: httpx2.AsyncClient, status: int, code: str) -> None:
+    answer = await client.get(f"/problems/structured/{status}")
+    document = problem(answer, status, code)
+    assert document["details"] == {"reason": "x", "tried": [1, 2]}
+    assert "{" not in document["detail"]
+    assert document["detail"]
+    assert answer.headers["x-why"] == "test"
+
+
+@pytest.mark.parametrize("path", ["http/103", "http/100", "http/199", "http/700", "status/102", "status/600"])
+async def test_a_status_that_ends_no_exchange_is_a_fault_of_the_service(
+    client: httpx2.AsyncClient, path: str, log_lines: Lines
+) -> None:
+    problem(await client.get(f"/problems/{path}"), 500, "internal_error")
+    (line,) = [line for line in log_lines() if line["event"] == "unexpected error"]
+    assert "take one from 200 to 599" in line["exception"]

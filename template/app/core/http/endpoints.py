@@ -1,6 +1,7 @@
 """The router of features. Its routes keep every digit of the numbers in a JSON body."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine
 from decimal import Decimal, InvalidOperation
 from math import isinf
@@ -9,17 +10,29 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from fastapi.utils import generate_unique_id
 from pydantic import TypeAdapter
 
 OVERRIDES: Any = SimpleNamespace(dependency_overrides={})
 """The `dependency_overrides` of the application, known to routers that exist before it."""
 
 
+def operation_id(route: APIRoute) -> str:
+    """Return `books.list` for `list_books` of the tag `books`: the name that generated clients use."""
+    if not route.tags:
+        return generate_unique_id(route)
+    tag = re.sub(r"\W", "_", str(route.tags[0]))
+    name = re.sub(f"(?<=.)_{tag.removesuffix('s')}s?$", "", route.name)
+    later = re.match(r"/api/(v\d{2,}|v[2-9])/", route.path_format)
+    return f"{tag}.{name}_{later[1]}" if later else f"{tag}.{name}"
+
+
 class Router(APIRouter):
     """A router whose routes keep every digit of the numbers in JSON bodies."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"route_class": ExactRoute, "dependency_overrides_provider": OVERRIDES, **options})
+        defaults = {"dependency_overrides_provider": OVERRIDES, "generate_unique_id_function": operation_id}
+        super().__init__(**{"route_class": ExactRoute, **defaults, **options})
 
 
 class ExactRoute(APIRoute):

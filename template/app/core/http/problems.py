@@ -146,20 +146,25 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if known is errors.MethodNotAllowed:
         headers["Allow"] = _allowed(request)
-    problem = known(None if error.detail == phrase else str(error.detail), headers=headers)
+    said: Any = error.detail  # annotated as a text, but FastAPI takes any JSON
+    structured = isinstance(said, Mapping | list)
+    problem = known(None if structured or said == phrase else str(said), headers=headers)
+    if structured:
+        problem.details = said
     if known is ServiceError:  # a status without a class of its own
         code = "_".join(re.findall("[a-z]+", phrase.lower()))
+        problem.message = phrase if structured else problem.message
         vars(problem).update(status=error.status_code, title=phrase.capitalize(), code=code)
     return response(problem, request.url.path)
 
 
 def _allowed(request: Request) -> str:
     """Return all methods of a path (RFC 9110, 10.2.1): the router names only those of the first route."""
-    path = request.scope["path"]
+    path = known.path if (known := context.current()) else request.scope["path"]
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         if route.path and route.methods and compile_path(route.path)[0].match(path):
-            found |= route.methods
+            found |= route.methods | ({"HEAD"} if "GET" in route.methods else set())
     return ", ".join(sorted(found))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,7 +16,7 @@ from app.core.errors import BadRequest, BodyTooLarge, RequestTimedOut, ServiceEr
 from app.core.http import problems
 from app.core.http.lifecycle import Lifecycle
 from app.core.http.limits import DeadlineTimer
-from app.core.http.security import PROBES, HttpSettings, headers, is_trusted_host, with_cors
+from app.core.http.security import PROBES, HttpSettings, below, headers, is_trusted_host, with_cors
 from app.core.observability.access_log import AccessLog
 from app.core.observability.redaction import loggable_path
 
@@ -32,10 +33,18 @@ class RequestMiddleware:
     """Gives every response an id, headers and a record: also a 500, a 413 and the answer to a preflight."""
 
     def __init__(
-        self, app: ASGIApp, sockets: "WebSockets", settings: HttpSettings, access: AccessLog, lifecycle: Lifecycle
+        self,
+        app: ASGIApp,
+        sockets: "WebSockets",
+        settings: HttpSettings,
+        access: AccessLog,
+        lifecycle: Lifecycle,
+        answers_head: Callable[[str], bool],
     ) -> None:
         self.app = app
         self.sockets = sockets
+        self.answers_head = answers_head
+        """Returns whether a route declares HEAD for a path. Everywhere else GET answers it, without the body."""
         self.settings = settings
         self.timer = DeadlineTimer(settings.request_timeout, settings.stream_timeout, settings.background_timeout)
         self.access = access
@@ -47,17 +56,24 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan; a WebSocket is served by `sockets`."""
+        root = scope["type"] != "lifespan" and (self.settings.root_path or scope.get("root_path", ""))
+        if root:
+            scope = below(root, scope)
         if scope["type"] != "http":
             await (self._lifespan if scope["type"] == "lifespan" else self.sockets)(scope, receive, send)
             return
         given = dict(scope["headers"])
         request = RequestContext(
             method=scope["method"],
-            path=scope["path"],
+            path=scope["path"][len(root) :] if root else scope["path"],
             client=scope["client"][0] if scope["client"] else "",
             body_limit=self.settings.body_limit,
             body_seconds=self.settings.receive_timeout,
         )
+        if root:
+            request.root_path = root
+        if request.method == "HEAD" and not self.answers_head(request.path):
+            scope = {**scope, "method": "GET"}  # the server has its own scope, and sends the head alone
         request.identify(given.get(b"x-correlation-id"), given.get(b"traceparent"))
         if agent := given.get(b"user-agent"):
             request.user_agent = agent[:200].decode("latin-1")
@@ -158,13 +174,20 @@ class ResponseWriter:
             return
         last = False
         if message["type"] == "http.response.start":
+            if not 200 <= message["status"] < 600:  # the client would wait for another response
+                raise ValueError(f"{message['status']} is not the status of a response: take one from 200 to 599")
             self._complete_headers(message)
             self.extend()
         elif message["type"] == "http.response.body":
-            if self.bodiless:
+            if self.bodiless or self.request.method == "HEAD":
                 message["body"] = b""
             self.request.sent += len(message.get("body", b""))
             last = not message.get("more_body", False)
+            if not last and self.request.method == "HEAD":
+                await self._send({**message, "more_body": False})
+                self.refused = True
+                self.finish()
+                raise RequestRefused  # what streams the body of GET has no reader
             if not last:
                 self.request.streams = True
                 self.extend()
@@ -208,7 +231,8 @@ class ResponseWriter:
     async def refuse(self, error: ServiceError) -> None:
         """Answer in the application's place."""
         if not self.request.status:
-            answer = with_cors(problems.response(error, self.request.path), self.middleware.settings)
+            path = self.request.root_path + self.request.path
+            answer = with_cors(problems.response(error, path), self.middleware.settings)
             await answer(self.scope, _receive_nothing, self.send)
         self.refused = True
 

@@ -12,12 +12,12 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from fastapi.security.base import SecurityBase
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from app.core import context
 from app.core.errors import BadRequest
@@ -64,8 +64,16 @@ class HttpSettings(Group):
     trusted_hosts: CommaSeparated = Field(
         ("*",), description="Accepted host names; `*.example.com` includes all below."
     )
+    root_path: str | None = Field(None, description="The path prefix for clients of a proxy, such as `/shop`.")
     hsts: int = Field(31_536_000, ge=0, description="Seconds for which browsers require HTTPS; 0: no header.")
-    docs: bool | None = Field(None, description="Serve /docs and /openapi.json; unset: outside production.")
+    docs: bool | None = Field(None, description="Serve /docs, /redoc and /openapi.json; unset: outside production.")
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_prefix(cls, path: str | None) -> str | None:
+        if path and not re.fullmatch(r"(/[\w.~-]+)+", path):
+            raise ValueError("has to look like /shop, without a slash at the end")
+        return path or None
 
     @model_validator(mode="after")
     def _no_credentials_for_all_origins(self) -> Self:
@@ -90,13 +98,12 @@ def headers(settings: HttpSettings) -> HeaderList:
 
 
 def policy_for_page(html: str) -> str:
-    """Return a policy that allows a page only what it names, and its inline scripts by their hash."""
-    origins = " ".join(sorted(set(re.findall(r'(?:src|href)="(https://[^/"]+)', html))))
+    """Return a policy that allows a page only files of this service, and its inline scripts by their hash."""
     inline = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in inline)
     return (
-        f"default-src 'none'; connect-src 'self'; img-src 'self' data: {origins}; style-src 'unsafe-inline' {origins}; "
-        f"script-src {origins} {hashes}; frame-ancestors 'none'"
+        "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+        f"script-src 'self' {hashes}; worker-src blob:; frame-ancestors 'none'"
     )
 
 
@@ -110,7 +117,7 @@ class Cors(CORSMiddleware):
         if answer.status_code < 400 or request is None:
             return answer
         refused = BadRequest("this origin may not send such a request", headers={"Vary": "Origin"})
-        return problems.response(refused, request.path)
+        return problems.response(refused, request.root_path + request.path)
 
 
 def with_cors(app: ASGIApp, settings: HttpSettings) -> ASGIApp:
@@ -131,6 +138,14 @@ def is_trusted_host(host: bytes, trusted: tuple[str, ...]) -> bool:
     """Return true if the `Host` header, without its port, is one of the trusted names, which are in lower case."""
     name = re.sub(rb":\d+$", b"", host).decode("latin-1").lower()
     return any(name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in trusted)
+
+
+def below(root: str, scope: Scope) -> Scope:
+    """Return the scope with the prefix in its path, as ASGI has it, whether the proxy removes it or passes it on."""
+    if scope["path"] != root and not scope["path"].startswith(f"{root}/"):
+        raw = scope.get("raw_path")
+        scope = {**scope, "path": root + scope["path"], "raw_path": raw and root.encode() + raw}
+    return {**scope, "root_path": root}
 
 
 def production_warnings(settings: HttpSettings, routes: Sequence[BaseRoute]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from app.core.server.protocol import BoundedProtocol
 from app.core.server.websockets import BoundedWebSocket
 from app.core.settings import CommaSeparated, Group
 
-APP = "app.main:create_app"
+APP = "app.asgi:app"
 
 
 class ServerSettings(Group):
@@ -43,7 +43,6 @@ def run(settings: ServerSettings, *, reload: bool) -> None:
     """
     _try_to_bind(settings)
     options: dict[str, Any] = {
-        "factory": True,
         "host": settings.host,
         "port": settings.port,
         "workers": settings.workers,

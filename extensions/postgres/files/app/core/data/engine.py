@@ -41,7 +41,11 @@ CANNOT_CONNECT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interfac
 class DatabaseSettings(PoolSettings):
     """The server, and a limit for each wait."""
 
-    url: str = Field(description="The server: postgresql://user:password@host:5432/name.", repr=False)
+    url: str = Field(
+        description="The server: postgresql://user:password@host:5432/name.",
+        repr=False,
+        examples=["postgresql://127.0.0.1/service"],
+    )
     connect_timeout: float = Field(1.0, gt=0, description="Seconds for a connection to open.")
     statement_timeout: float = Field(1.5, gt=0, description="Seconds until the server cancels a statement.")
     command_timeout: float = Field(1.8, gt=0, description="Seconds until the service gives up on the server.")

@@ -17,6 +17,12 @@ from app.extensions.rate_limit.windows import SharedCounters
 __all__ = ["RateLimitSettings", "component", "limited"]
 
 logger = logging.getLogger(__name__)
+RESPONSE_HEADERS = {
+    "RateLimit-Limit": "Requests of a window.",
+    "RateLimit-Policy": "Each window: its requests and its seconds.",
+    "RateLimit-Remaining": "Requests that are left in this window.",
+    "RateLimit-Reset": "Seconds until the window ends.",
+}
 
 
 def component(settings: Settings) -> Component:
@@ -42,4 +48,9 @@ def component(settings: Settings) -> Component:
             if shared is not None:
                 await shared.client.close()
 
-    return Component(name="rate_limit", middleware=[Middleware(RateLimit, mine, shared)], lifespan=lifespan)
+    return Component(
+        name="rate_limit",
+        middleware=[Middleware(RateLimit, mine, shared)],
+        lifespan=lifespan,
+        response_headers=RESPONSE_HEADERS,
+    )

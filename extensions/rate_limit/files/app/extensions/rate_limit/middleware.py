@@ -91,8 +91,11 @@ class RateLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or raise `RateLimited`."""
         request = context.current()
-        path: str = scope.get("path", "")
-        if request is None or scope["type"] == "lifespan" or path in self.exempt or path.startswith(self.below):
+        if request is None or scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        path = request.path  # without HTTP__ROOT_PATH
+        if path in self.exempt or path.startswith(self.below):
             await self.app(scope, receive, send)
             return
         limit, counted = self._of(scope, path)

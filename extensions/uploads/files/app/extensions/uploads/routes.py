@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from app.core import context
 from app.core.errors import ServiceError, problems
 from app.core.http.endpoints import Router
+from app.core.schema import headers_of
 from app.core.versioning import versioned
 from app.extensions.uploads import checks
 from app.extensions.uploads.receiving import Batch, UploadsDep
@@ -20,7 +21,9 @@ UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 _FILE = {"type": "string", "format": "binary"}
 _FILES = {"type": "object", "properties": {"files": {"type": "array", "items": _FILE}}}
 _FORM = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FILES}}}}
-_WHOLE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {"schema": _FILE}}}}
+_WHOLE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": _FILE}}, **headers_of(200, "ETag")[200]}
+}
 
 
 def routes(name: str, *, write: Sequence[Dependency] = (), read: Sequence[Dependency] = ()) -> Router:
