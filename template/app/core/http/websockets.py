@@ -57,7 +57,14 @@ class WebSockets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, from its handshake to its record."""
         given = dict(scope["headers"])
-        request = RequestContext(method="GET", path=scope["path"], client=scope["client"][0] if scope["client"] else "")
+        root = scope.get("root_path", "")
+        request = RequestContext(
+            method="GET",
+            path=scope["path"].removeprefix(root),
+            client=scope["client"][0] if scope["client"] else "",
+        )
+        if root:
+            request.root_path = root
         request.identify(given.get(b"x-correlation-id"), given.get(b"traceparent"))
         if agent := given.get(b"user-agent"):
             request.user_agent = agent[:200].decode("latin-1")
@@ -193,7 +200,7 @@ class Connection:
         """Refuse the handshake, or close, unless the connection has ended."""
         if self.finished:
             return
-        answer = problems.response(error, self.request.path)
+        answer = problems.response(error, self.request.root_path + self.request.path)
         try:
             await answer(self.scope, self._receive, self.send)
         except (OSError, WebSocketDisconnect):  # the client has left meanwhile
