@@ -1,7 +1,6 @@
 """The jobs that `@job` declares, their events and their settings."""
 
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from app.core.component import State
 from app.core.data.engine import DatabaseSettings
+from app.core.errors import ConfigurationInvalid
 from app.core.settings import Group, Settings, address
 from app.core.telemetry import describe
 
@@ -42,11 +42,19 @@ class WorkerSettings(Group):
 
 
 def own_database(settings: Settings) -> str | None:
-    """Return the URL of the service's database as libpq reads it, or None if it is not PostgreSQL."""
+    """Return the URL of the service's database as libpq reads it, or None if it is not PostgreSQL.
+
+    Raises:
+        ConfigurationInvalid: it is the URL of PgBouncer, and the queue needs locks of a session.
+    """
     scheme, _, rest = settings.of(DatabaseSettings).url.partition("://")
     if not scheme.startswith("postgres"):
         return None
-    return "postgresql://" + re.sub("([?&])ssl=", r"\1sslmode=", rest)
+    if "pgbouncer=true" in rest.partition("?")[2]:
+        raise ConfigurationInvalid(
+            "WORKER__URL: is required if DATABASE__URL is of PgBouncer (pgbouncer=true): set it to the server's own URL"
+        )
+    return f"postgresql://{rest}"
 
 
 class JobFailed(NamedTuple):
