@@ -31,6 +31,9 @@ _FAULTS: dict[str, type[ServiceError]] = {
     "23502": ValueMissing,
     "23514": ValueRefused,
 }
+# Too long, too large, no such date, a NUL byte, an unfinished escape, a wrong regular expression. All else of class 22,
+# such as a division by zero or the label of an enum that no revision has added, is a mistake of the service.
+_FAULTS |= dict.fromkeys(("22001", "22003", "22007", "22008", "22021", "22025", "2201B", "22P05"), ValueRefused)
 _UNDECIDED = ("08", "57P", "40003")
 """Ends of a COMMIT after which it is unknown whether it happened: connection, shutdown, completion unknown."""
 _UNAVAILABLE = ("08", "53", "57", "58", "40", "55P03", "25006")
@@ -224,8 +227,8 @@ def fault(error: DBAPIError) -> DatabaseFault | None:
     code = _code(error)
     if code.startswith(_UNAVAILABLE):
         return DatabaseFault(DatabaseFailed)
-    if code.startswith("22") or isinstance(cause, ValueError | OverflowError):
-        return DatabaseFault(ValueRefused)
+    if isinstance(cause, asyncpg.DataError) and isinstance(cause.__cause__, OverflowError | UnicodeError):
+        return DatabaseFault(ValueRefused)  # the driver cannot send it: too large, or no text
     known = _FAULTS.get(code)
     if known is None:
         return None

@@ -41,7 +41,6 @@ _FAULTS: dict[str, type[ServiceError]] = {
     "SQLITE_CONSTRAINT_NOTNULL": ValueMissing,
     "SQLITE_CONSTRAINT_CHECK": ValueRefused,
     "SQLITE_TOOBIG": ValueRefused,
-    "SQLITE_MISMATCH": ValueRefused,
 }
 _UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
