@@ -1,9 +1,12 @@
 """Settings: named groups, read from the environment, `.env` and the secrets directory as `GROUP__FIELD`."""
 
+import json
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -27,7 +30,13 @@ PLACEHOLDER = "change-me"
 class Group(BaseModel):
     """The settings of one part of the service. `group` is the first half of the variables' names."""
 
-    model_config = {"extra": "forbid", "frozen": True, "validate_default": True, "arbitrary_types_allowed": True}
+    model_config = {
+        "extra": "forbid",
+        "frozen": True,
+        "validate_default": True,
+        "arbitrary_types_allowed": True,
+        "allow_inf_nan": False,
+    }
     group: ClassVar[str]
 
 
@@ -57,7 +66,54 @@ class ServiceSettings(Group):
 
 
 def _split(value: object) -> object:
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError("is no JSON list: write a,b,c") from error
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def each(check: Callable[[str], str]) -> AfterValidator:
+    """Return the check of a list: `check` returns an entry as it is meant, or raises `ValueError`."""
+
+    def checked(entries: tuple[str, ...]) -> tuple[str, ...]:
+        mistakes, found = [], []
+        for entry in entries:
+            try:
+                found.append(check(entry))
+            except ValueError as error:
+                mistakes.append(f"{entry!r} {error}")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return tuple(found)
+
+    return AfterValidator(checked)
+
+
+def matching(pattern: str, message: str) -> AfterValidator:
+    """Return the check of a list whose entries all match a regular expression."""
+
+    def check(entry: str) -> str:
+        if not re.fullmatch(pattern, entry):
+            raise ValueError(message)
+        return entry
+
+    return each(check)
+
+
+def _network(entry: str) -> str:
+    try:
+        if entry != "*":
+            ip_network(entry)
+    except ValueError as error:
+        if "host bits" in str(error):
+            network = ip_network(entry, strict=False)
+            raise ValueError(f"is an address and a network: write {network} or {entry.partition('/')[0]}") from error
+        raise ValueError("is no address and no network such as 10.0.0.0/8") from error
+    return entry
 
 
 def _strong(secret: SecretStr) -> SecretStr:
@@ -87,6 +143,24 @@ def address(schemes: set[str], example: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def taken_by(client: Callable[[str], object]) -> AfterValidator:
+    """Return the check of a URL by the client that it is for, which is made and does not connect."""
+
+    def check(url: str | None) -> str | None:
+        try:
+            if url:
+                client(url)
+        except OSError as error:
+            raise ValueError(f"names {error.filename}, which cannot be read ({error.strerror})") from error
+        except Exception as error:  # whatever the library raises; what it says may have the password
+            named = re.search(r"(?:argument|parameter:|value for) ['\"](\w+)['\"]", str(error))
+            what = f"the parameter {named[1]}" if named else "a parameter or a database"
+            raise ValueError(f"has {what} that its client does not take: remove or correct it") from error
+        return url
+
+    return AfterValidator(check)
+
+
 def located(path: Path) -> Path:
     """Return the whole path of a file or folder: a relative one is below the project, wherever the service starts."""
     here, meant = path.absolute(), PROJECT / path
@@ -96,7 +170,11 @@ def located(path: Path) -> Path:
 
 
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
-"""A list, written `a,b,c`."""
+"""A list, written `a,b,c` or as a list of JSON."""
+Networks = Annotated[CommaSeparated, each(_network)]
+"""Addresses and networks, or `*`."""
+Paths = Annotated[CommaSeparated, matching(r"/\S*", "is no path: begin it with /")]
+"""Paths of requests."""
 Secret = Annotated[SecretStr, AfterValidator(_strong)]
 """A secret of 16 characters or more that is not the placeholder of `.env.example`."""
 ProjectPath = Annotated[Path, AfterValidator(located)]

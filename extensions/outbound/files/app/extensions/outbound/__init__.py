@@ -18,6 +18,7 @@ from app.extensions.outbound.settings import (
     CallsExhausted,
     CircuitOpen,
     OutboundSettings,
+    UrlMissing,
     UrlRefused,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "CircuitOpen",
     "Client",
     "OutboundSettings",
+    "UrlMissing",
     "UrlRefused",
     "client",
     "component",
