@@ -1,6 +1,7 @@
 """Settings: named groups, read from the environment, `.env` and the secrets directory as `GROUP__FIELD`."""
 
 import json
+import logging
 import os
 import re
 import tomllib
@@ -12,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -229,8 +231,10 @@ def load(
     Raises:
         ConfigurationInvalid: one line for each wrong, missing or unknown variable, or for a file that cannot be read.
     """
-    if env_file is ENV_FILE:
-        env_file = Path(os.environ.get("ENV_FILE", ENV_FILE))
+    if env_file is ENV_FILE and "ENV_FILE" in os.environ:
+        env_file = Path(os.environ["ENV_FILE"])
+        if not env_file.exists() or env_file.is_dir():
+            raise ConfigurationInvalid(f"ENV_FILE: there is no file {env_file}: correct or unset it")
     names = {group.group: group for group in groups}
     if len(names) < len(groups):
         raise ValueError(f"two settings groups share a name: {sorted(group.group for group in groups)}")
@@ -239,7 +243,7 @@ def load(
     directory = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
     try:
         secrets = directory if directory.is_dir() else None
-        mistakes = _misspelt_groups(names, env_file, secrets)
+        mistakes = [*_unreadable_lines(env_file), *_misspelt_groups(names, env_file, secrets)]
         root = create_model("Root", __base__=_Root, **fields)(_env_file=env_file, _secrets_dir=secrets, **values)
     except ValidationError as error:
         mistakes += [_line(mistake, names) for mistake in error.errors(include_url=False)]
@@ -247,9 +251,20 @@ def load(
         raise ConfigurationInvalid(
             f"{error.filename} cannot be read ({error.strerror}): let the user of the service read it"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationInvalid(f"{env_file} cannot be read (no text in UTF-8): write it anew") from error
     if mistakes:
         raise ConfigurationInvalid(*mistakes)
     return Settings(getattr(root, name) for name in names)
+
+
+def _unreadable_lines(env_file: Path | None) -> list[str]:
+    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it would warn of the same lines, without a name of the file
+    if env_file is None or not env_file.exists():
+        return []
+    with env_file.open(encoding="utf-8") as stream:
+        lines = [binding.original.line for binding in parse_stream(stream) if binding.error]
+    return [f"{env_file}, line {line}: is no setting: write NAME=value" for line in lines]
 
 
 def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, secrets: Path | None) -> list[str]:

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import pytest
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from app.core.errors import ConfigurationInvalid
-from app.core.http.security import HttpSettings
-from app.core.server.serve import ServerSettings
-from app.core.settings import PROJECT, CommaSeparated, Group, ProjectPath, Secret, Settings, address, load, taken_by
+from app.core.settings import PROJECT, CommaSeparated, Group, ProjectPath, Secret, Settings, address, load
 
 SECRET = "a-secret-of-sixteen-or-more"  # noqa: S105  # what the tests set
 Load = Callable[[], "ShopSettings"]
@@ -138,33 +136,6 @@ def test_what_is_no_address_is_refused(read: Load, monkeypatch: pytest.MonkeyPat
     assert mistakes(read) == ["SHOP__BROKER: has to look like amqp://user:password@host:5672"]
 
 
-class Refuser:
-    """A client that does not take a URL, and says so with a password."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def __call__(self, _: str) -> object:
-        raise self.error
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (TypeError("__init__() got an unexpected keyword argument 'foo'"), "has the parameter foo that"),
-        (ValueError('invalid URI query parameter: "bar"'), "has the parameter bar that"),
-        (ValueError("invalid percent-encoded token: pa55"), "has a parameter or a database that"),
-        (FileNotFoundError(2, "No such file or directory", "/no"), "names /no, which cannot be read"),
-    ],
-)
-def test_a_url_that_its_client_does_not_take_is_one_line(error: Exception, said: str) -> None:
-    kind = TypeAdapter(Annotated[str | None, taken_by(Refuser(error))])
-    with pytest.raises(ValidationError, match=said) as caught:
-        kind.validate_python("amqp://u:pa55@h")
-    assert "pa55" not in caught.value.errors(include_input=False)[0]["msg"]
-    assert kind.validate_python(None) is None
-
-
 def test_an_address_with_the_placeholder_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP__BROKER", "amqp://user:change-me@host")
     assert mistakes(read)[0].startswith("SHOP__BROKER: still holds the placeholder")
@@ -262,51 +233,26 @@ def test_two_groups_of_one_name_are_refused() -> None:
         load([ShopSettings, ShopSettings], env_file=None)
 
 
-UNDERSTOOD = {
-    ("http", "cors_origins", "https://a.com/, http://b.com:8080,HTTPS://C.com:443"): (
-        "https://a.com",
-        "http://b.com:8080",
-        "https://c.com",
-    ),
-    ("http", "cors_origins", '["https://a.com", "*"]'): ("https://a.com", "*"),
-    ("http", "cors_origins", "chrome-extension://abc,http://[::1]:3000,null"): (
-        "chrome-extension://abc",
-        "http://[::1]:3000",
-        "null",
-    ),
-    ("http", "trusted_hosts", '["a.com", "*.b.com"]'): ("a.com", "*.b.com"),
-    ("http", "trusted_hosts", "a.com,, ,[::1]"): ("a.com", "[::1]"),
-    ("server", "trusted_proxies", "10.0.0.0/8,127.0.0.1,::1,*"): ("10.0.0.0/8", "127.0.0.1", "::1", "*"),
-}
-NOT_UNDERSTOOD = {
-    ("http", "cors_origins", "a.com"): "'a.com' is no origin",
-    ("http", "cors_origins", "https://a.com/app"): "'https://a.com/app' is no origin",
-    ("http", "cors_origins", "https://*.a.com"): "'https://*.a.com' is no origin",
-    ("http", "cors_origins", '["https://a.com"'): "is no JSON list: write a,b,c",
-    ("http", "trusted_hosts", "https://a.com,b.com:80"): "'https://a.com' is no host name",
-    ("http", "trusted_hosts", "b.com:80"): "'b.com:80' is no host name",
-    ("http", "request_timeout", "inf"): "Input should be a finite number",
-    (
-        "server",
-        "trusted_proxies",
-        "10.0.0.1/8",
-    ): "'10.0.0.1/8' is an address and a network: write 10.0.0.0/8",
-    ("server", "trusted_proxies", "proxy,10.0.0.0/8"): "'proxy' is no address and no network such as 10.0.0.0/8",
-}
+def test_a_file_that_is_named_and_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "none"))
+    assert mistakes(lambda: load([ShopSettings])) == [
+        f"ENV_FILE: there is no file {tmp_path / 'none'}: correct or unset it"
+    ]
+    monkeypatch.setenv("ENV_FILE", str(tmp_path))
+    assert mistakes(lambda: load([ShopSettings])) == [f"ENV_FILE: there is no file {tmp_path}: correct or unset it"]
 
 
-@pytest.mark.parametrize("given", UNDERSTOOD)
-def test_a_list_is_understood(given: tuple[str, str, str], configured: Callable[..., Settings]) -> None:
-    group, field, value = given
-    settings = configured(**{group: {field: value}})
-    kind: type[Group] = {"http": HttpSettings, "server": ServerSettings}[group]
-    assert getattr(settings.of(kind), field) == UNDERSTOOD[given]
+def test_a_line_that_cannot_be_read_is_named_beside_the_other_mistakes(
+    read: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text('# a comment\nSHOP__PORT=0\nexport SHOP__URL=a\npassword is pa55\nA="open\n')
+    place = f"{tmp_path / '.env'}, line"
+    *lines, port = mistakes(read)
+    assert lines == [f"{place} 4: is no setting: write NAME=value", f"{place} 5: is no setting: write NAME=value"]
+    assert port.startswith("SHOP__PORT: ")
+    assert not caplog.records
 
 
-@pytest.mark.parametrize("given", NOT_UNDERSTOOD)
-def test_a_wrong_entry_is_named(given: tuple[str, str, str], configured: Callable[..., Settings]) -> None:
-    group, field, value = given
-    with pytest.raises(ConfigurationInvalid) as caught:
-        configured(**{group: {field: value}})
-    (line,) = caught.value.mistakes
-    assert line.startswith(f"{group}__{field}".upper() + f": {NOT_UNDERSTOOD[given]}")
+def test_a_file_that_is_no_text_is_one_line(read: Load, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    assert mistakes(read) == [f"{tmp_path / '.env'} cannot be read (no text in UTF-8): write it anew"]
