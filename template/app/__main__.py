@@ -7,13 +7,14 @@ import sys
 import structlog
 
 from app.core.errors import ConfigurationInvalid
+from app.core.http.application import Service
 from app.core.observability import logging
 from app.core.observability.logging import LogSettings
 from app.core.observability.redaction import Scrubbed, scrub
 from app.core.server import serve
 from app.core.server.serve import ServerSettings
 from app.core.settings import ServiceSettings, Settings, load
-from app.main import default_components, load_settings, run
+from app.main import create_app, default_components, load_settings, run
 
 
 def main() -> int:
@@ -39,6 +40,14 @@ def main() -> int:
     except ConfigurationInvalid as error:
         return refuse(error)
     return 0
+
+
+def create() -> Service:
+    """Build the application in a process of the server: at a reload a wrong setting is one line, too."""
+    try:
+        return create_app()
+    except ConfigurationInvalid as error:
+        sys.exit(refuse(error))
 
 
 def work(name: str, settings: Settings) -> None:

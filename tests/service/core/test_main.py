@@ -17,6 +17,7 @@ from app import __main__, main
 from app.core.component import Component, State, opened_in_order
 from app.core.data import migrations
 from app.core.http.lifecycle import Lifecycle
+from app.core.server.serve import APP
 from app.core.settings import ServiceSettings
 from app.main import SETTINGS, default_components
 from tests.conftest import Start
@@ -54,7 +55,7 @@ def test_the_command_serves_as_the_settings_say(served: list[uvicorn.Config], mo
     monkeypatch.setenv("SERVER__TRUSTED_PROXIES", "10.0.0.0/8,127.0.0.1")
     assert __main__.main() == 0
     (config,) = served
-    assert config.app == "app.main:create_app"
+    assert config.app == "app.__main__:create"
     assert config.timeout_keep_alive == 7
     assert config.forwarded_allow_ips == ["10.0.0.0/8", "127.0.0.1"]
     assert (config.server_header, config.access_log, config.log_config) == (False, False, None)
@@ -69,6 +70,18 @@ def test_a_wrong_setting_stops_it_with_a_line_and_no_traceback(
     lines = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
     assert sorted(line.partition(":")[0] for line in lines) == ["LOG__LEVLE", "SERVER__PORT"]
     assert served == []
+
+
+def test_a_wrong_setting_at_a_reload_is_a_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOG__LEVLE", "INFO")
+    config = uvicorn.Config(APP, factory=True, log_config=None)
+    with pytest.raises(SystemExit) as stopped:
+        config.load()
+    assert stopped.value.code == 2
+    lines = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert [line.partition(":")[0] for line in lines] == ["LOG__LEVLE"]
 
 
 def test_a_port_in_use_is_one_line(

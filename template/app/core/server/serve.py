@@ -16,7 +16,7 @@ from app.core.errors import ConfigurationInvalid
 from app.core.server.protocol import BoundedProtocol
 from app.core.settings import Group, Networks
 
-APP = "app.main:create_app"
+APP = "app.__main__:create"
 
 
 class ServerSettings(Group):
