@@ -280,10 +280,10 @@ def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, se
 
 def _line(mistake: ErrorDetails, names: Mapping[str, type[Group]]) -> str:
     location = [str(part) for part in mistake["loc"]]
-    variable = "__".join(location[:2]).upper()
+    variable = "__".join(part for part in mistake["loc"] if isinstance(part, str)).upper()
     fields = names[location[0]].model_fields if location[0] in names else {}
     if mistake["type"] == "extra_forbidden":
-        close = get_close_matches(location[1], fields, n=1, cutoff=0.6)
+        close = get_close_matches(location[1], fields if len(location) == 2 else (), n=1, cutoff=0.6)
         hint = f"did you mean {location[0].upper()}__{close[0].upper()}?" if close else ""
         return f"{variable}: unknown setting, {hint or 'remove it, or see docs/configuration.md'}"
     if mistake["type"] == "missing":

@@ -48,8 +48,8 @@ NOT_UNDERSTOOD = {
 def test_a_list_is_understood(given: tuple[str, str, str], configured: Callable[..., Settings]) -> None:
     group, field, value = given
     settings = configured(**{group: {field: value}})
-    kind: type[Group] = {"http": HttpSettings, "server": ServerSettings}[group]
-    assert getattr(settings.of(kind), field) == UNDERSTOOD[given]
+    groups: dict[str, Group] = {"http": settings.of(HttpSettings), "server": settings.of(ServerSettings)}
+    assert getattr(groups[group], field) == UNDERSTOOD[given]
 
 
 @pytest.mark.parametrize("given", NOT_UNDERSTOOD)
