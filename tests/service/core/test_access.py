@@ -132,7 +132,7 @@ async def test_records_can_be_left_out(record: Record, settings: dict[str, Any])
 
 @pytest.mark.parametrize(
     ("settings", "level"),
-    [({}, "warning"), ({"failures": "INFO"}, "info"), ({"failures": "ERROR", "level": "ERROR"}, "error")],
+    [({}, "warning"), ({"client_errors": "INFO"}, "info"), ({"client_errors": "ERROR", "level": "ERROR"}, "error")],
 )
 async def test_a_refused_request_has_the_level_of_the_settings(
     record: Record, settings: dict[str, Any], level: str

@@ -25,13 +25,13 @@ class AccessLog:
     def __init__(self, settings: LogSettings) -> None:
         self.quiet = not settings.access
         self.lowest = LEVELS[settings.level]
-        self.failures = LEVELS[settings.failures]
+        self.client_errors = LEVELS[settings.client_errors]
         self.slow = settings.slow_request
         self.omitted = frozenset() if settings.level == "DEBUG" else QUIET_PATHS
 
     def __call__(self, request: RequestContext, route: str, duration: float) -> None:
         slow = duration >= self.slow
-        level = max(logging.WARNING if slow else logging.INFO, self.failures if request.status >= 400 else 0)
+        level = max(logging.WARNING if slow else logging.INFO, self.client_errors if 400 <= request.status < 500 else 0)
         if self.quiet or level < self.lowest:
             return
         if request.path in self.omitted and request.status < 400 and not slow:

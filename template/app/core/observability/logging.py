@@ -34,8 +34,8 @@ class LogSettings(Group):
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` is JSON in production, console elsewhere."
     )
-    failures: Literal["INFO", "WARNING", "ERROR"] = Field(
-        "WARNING", description="The level of a request's record if its status is 400 or more."
+    client_errors: Literal["INFO", "WARNING", "ERROR"] = Field(
+        "WARNING", description="The level of the record of a 4xx answer."
     )
     libraries: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The lowest level of lines that libraries log."
