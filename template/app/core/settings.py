@@ -134,6 +134,7 @@ def address(schemes: set[str], example: str) -> AfterValidator:
             raise ValueError("still holds the placeholder of .env.example: set a secret of your own")
         try:
             parts = urlsplit(url or "")
+            (parts.hostname or "").encode("idna")  # raises as the client would at its first request
             somewhere = parts.hostname or "host=/" in parts.query  # the folder of a socket is in the query
             right = not url or (parts.scheme in schemes and somewhere and parts.port != 0)
         except ValueError:

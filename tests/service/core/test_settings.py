@@ -129,7 +129,16 @@ def test_an_empty_address_is_unset(read: Load, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:5672", "http://localhost", "amqp://", "amqp://host:0", "amqp://host:port", "amqp://[::1"]
+    "url",
+    [
+        "localhost:5672",
+        "http://localhost",
+        "amqp://",
+        "amqp://host:0",
+        "amqp://host:port",
+        "amqp://[::1",
+        "amqp://a..b",
+    ],
 )
 def test_what_is_no_address_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SHOP__BROKER", url)

@@ -39,7 +39,16 @@ REFUSED = {
     "connect_timeout=soon": "has connect_timeout=soon: it has to be a number",
     "pgbouncer=1": "has pgbouncer=1: it has to be true, false",
 }
-UNREADABLE = ["u:pa55@h:x/d", "u:pa55@h:99999/d", "u:pa55@h:0/d", "u:pa55@h/d#x", "u:pa55@h/d?x", "u:pa55@", ""]
+UNREADABLE = [
+    "u:pa55@h:x/d",
+    "u:pa55@h:99999/d",
+    "u:pa55@h:0/d",
+    "u:pa55@a..b/d",
+    "u:pa55@h/d#x",
+    "u:pa55@h/d?x",
+    "u:pa55@",
+    "",
+]
 NOT_ENCODED = ["u:pa55@x@h/d", "u:pa55/x@h/d", "u:pa55#x@h/d", "u:pa55?x@h/d", "u:pa55%x@h/d"]
 
 

@@ -42,6 +42,7 @@ def checked(url: str) -> str:
         raise ValueError("has a user or password that a URL cannot hold: write %40 for @, %2F for /, %25 for %")
     try:
         parts = urlsplit(f"postgresql://{place}")
+        (parts.hostname or "").encode("idna")
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         right = scheme in SCHEMES and place and not parts.fragment and parts.port != 0
     except ValueError:
