@@ -120,7 +120,9 @@ def test_prometheus_takes_what_it_is_given_to_scrape(rendered: Render, tmp_path:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_secrets_of_the_backups_are_theirs_alone_and_may_be_empty(rendered: Render, tmp_path: Path) -> None:
+def test_the_secrets_of_the_backups_are_theirs_alone_and_the_key_is_made_first(
+    rendered: Render, tmp_path: Path
+) -> None:
     root = copied(rendered, tmp_path, delivery=["docker", "backups"])
     found = compose(root)
     own = {name for name in found["secrets"] if name.startswith("BACKUPS__")}
@@ -131,8 +133,14 @@ def test_the_secrets_of_the_backups_are_theirs_alone_and_may_be_empty(rendered: 
     (root / "uv.lock").touch()
     production(root, "secrets")
     assert {(root / "secrets" / name).read_text() for name in own} == {""}
+    assert production(root, "check").stderr.startswith(
+        "secrets/BACKUPS__KEY is empty: make a key as docs/deployment.md"
+    )
+    key = root / "secrets/BACKUPS__KEY"
+    key.unlink()
+    key.write_text("\n")  # not encrypted
     assert production(root, "check").returncode == 0
-    (root / "secrets/BACKUPS__KEY").unlink()
+    key.unlink()
     assert production(root, "check").stderr.startswith("secrets/BACKUPS__KEY is missing: `make secrets` writes it")
 
 

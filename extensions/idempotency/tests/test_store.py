@@ -1,7 +1,7 @@
 """Keys in the database: leases, crashes, what is over, and a table that migrations do not know."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -11,7 +11,9 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.component import Component, State
 from app.core.database import Database
+from app.core.errors import ConfigurationInvalid
 from app.core.models import Base
+from app.core.settings import Settings
 from app.extensions.idempotency.store import KEYS, Answer, Claim, KeyStore
 from tests.answers import content
 from tests.conftest import Start, alembic
@@ -182,3 +184,9 @@ async def rows(database: Database) -> int:
     """Return the number of stored keys."""
     async with database.read() as connection:
         return int((await connection.execute(text(f"SELECT count(*) FROM {KEYS.name}"))).scalar_one())  # noqa: S608
+
+
+@pytest.mark.parametrize("given", [{"paths": "api"}, {"headers": "X-Tenant, X A"}])
+def test_an_entry_that_matches_nothing_is_refused(given: dict[str, str], configured: Callable[..., Settings]) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"is no (path|name of a header)"):
+        configured(idempotency=given)

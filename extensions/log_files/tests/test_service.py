@@ -13,8 +13,9 @@ from fastapi import APIRouter
 from app.core import context
 from app.core.component import Component
 from app.core.errors import ConfigurationInvalid
-from app.core.settings import Settings
+from app.core.settings import Settings, load
 from app.core.telemetry import BusinessEvent, SecurityEvent, describe, emit
+from app.extensions.log_files import LogFilesSettings
 from app.main import create_app, default_components
 from tests.conftest import Opened
 from tests.extensions.log_files.conftest import Read
@@ -172,3 +173,34 @@ async def test_a_full_disk_is_one_error_and_shows_in_health(
     errors = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["level"] == "error"]
     assert [line["event"].partition(" (")[0] for line in errors] == ["log files cannot be written"]
     assert "No space left on device" in errors[0]["event"]
+
+
+async def test_a_logger_may_have_a_file_of_its_own(settings: Callable[..., Settings], read: Read) -> None:
+    own = settings(streams={"billing": {"logger": "app.features.billing", "size": 5000, "days": 3}})
+    app = create_app(default_components(own), own)
+    async with Opened(app):
+        logging.getLogger("app.features.billing").info("a bill")
+        logging.getLogger("app.features.billing.tax").error("a tax")
+        logging.getLogger("app.features.billings").info("another one")
+    assert [line["event"] for line in read("billing")] == ["a bill", "a tax"]
+    assert [line["event"] for line in read("errors")] == ["a tax"]
+    others = [line["event"] for line in read("app")]
+    assert ("another one" in others, "a bill" in others) == (True, False)
+    files = own.of(LogFilesSettings)
+    assert (files.size("billing"), files.days("billing"), files.days("app")) == (5000, 3, 30)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("LOG_FILES__STREAMS__AUDIT__LOGGER", "app", "LOG_FILES__STREAMS: has audit: a file has a name of letters"),
+        ("LOG_FILES__STREAMS__MY_BILLS__LOGGER", "app", "LOG_FILES__STREAMS: has my_bills: a file has a name"),
+        ("LOG_FILES__STREAMS__BILLS__DAYS", "3", "LOG_FILES__STREAMS__BILLS__LOGGER: is required"),
+        ("LOG_FILES__STREAMS__BILLS__DAY", "3", "LOG_FILES__STREAMS__BILLS__DAY: unknown setting, remove it"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationInvalid) as caught:
+        load([LogFilesSettings], env_file=None)
+    assert any(line.startswith(said) for line in caught.value.mistakes), caught.value.mistakes

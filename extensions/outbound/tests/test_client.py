@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from app.core.telemetry import SecurityEvent, listening
-from app.extensions.outbound import CallFailed, CallFinished, CallRetried, CallsExhausted, UrlRefused
+from app.extensions.outbound import CallFailed, CallFinished, CallRetried, CallsExhausted, UrlMissing, UrlRefused
 from app.extensions.outbound.client import retry_after
 from app.extensions.outbound.guard import Call, Guard
 from app.extensions.outbound.settings import Policy
@@ -83,6 +83,13 @@ async def test_a_call_stays_below_the_address_of_its_service(other: Other, conne
 async def test_what_stays_below_is_called(other: Other, connect: Connect, url: str) -> None:
     await connect(url=f"{other.url}/v1").get(url.format(port=other.port))
     assert other.asked[0][1].startswith("/v1/things")
+
+
+async def test_a_path_of_a_service_without_a_url_is_503_and_names_the_setting(connect: Connect) -> None:
+    with pytest.raises(UrlMissing) as caught:
+        await connect(url="").get("/things")
+    assert caught.value.status == 503
+    assert str(caught.value.__cause__) == "OUTBOUND__SERVICES__BILLING__URL is not set, and /things is a path below it"
 
 
 @pytest.mark.parametrize("policy", [{"anywhere": True}, {"url": ""}])

@@ -118,7 +118,8 @@ def test_a_service_has_the_defaults_and_what_differs(monkeypatch: pytest.MonkeyP
         ("OUTBOUND__ATTEMPTS", "0", "OUTBOUND__ATTEMPTS: "),
         ("OUTBOUND__SERVICES__BILLING__TIMOUT", "1", "OUTBOUND__SERVICES__BILLING__TIMOUT: unknown setting"),
         ("OUTBOUND__SERVICES__BILLING__TIMEOUT", "soon", "OUTBOUND__SERVICES__BILLING__TIMEOUT: Input should be"),
-        ("OUTBOUND__SERVICES__BILLING__URL", "billing", "OUTBOUND__SERVICES__BILLING__URL: String should match"),
+        ("OUTBOUND__SERVICES__BILLING__URL", "billing", "OUTBOUND__SERVICES__BILLING__URL: has to look like"),
+        ("OUTBOUND__SERVICES__BILLING__URL", "http://h:x/", "OUTBOUND__SERVICES__BILLING__URL: has to look like"),
         ("OUTBOUND__SERVICES", "billing", "OUTBOUND__SERVICES: "),
     ],
 )

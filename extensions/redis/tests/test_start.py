@@ -1,11 +1,14 @@
 """The start: what is stored is voided before it answers a read, since a predecessor may have missed an invalidation."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from pydantic import TypeAdapter
 
 from app.core.data.redis_client import RedisClient
+from app.core.errors import ConfigurationInvalid
+from app.core.settings import Settings
 from app.extensions.redis import Cache, RedisSettings, connect
 from tests.extensions.redis.conftest import PATIENCE, Loader, MakeCache
 from tests.extensions.redis.servers import Server
@@ -89,3 +92,28 @@ async def test_an_invalidation_that_is_cut_short_is_made_up_for(
     await asyncio.wait([invalidation])
     monkeypatch.undo()
     assert await cache.get("shop:1", load, ttl=60, kind=INT) == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pa55@h/0?foo=bar",
+        "redis://:pa55@h/0?ssl_cert_reqs=none",
+        "rediss://:pa55@h/0?ssl_cert_reqs=maybe",
+        "redis://:pa55@h/first",
+        "redis://:pa55@h/0?db=x",
+        "rediss://h?ssl_ca_certs=/no",
+        "redis://h?decode_responses=1",
+    ],
+)
+def test_a_url_that_the_client_does_not_take_is_refused(url: str, configured: Callable[..., Settings]) -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        configured(redis={"url": url})
+    (line,) = caught.value.mistakes
+    assert line.startswith("REDIS__URL: ")
+    assert "pa55" not in line
+
+
+@pytest.mark.parametrize("url", ["rediss://u:p%40ss@h:6380/1?ssl_cert_reqs=none", "redis://h?db=3&protocol=2"])
+def test_a_url_with_parameters_is_taken(url: str) -> None:
+    assert RedisSettings(url=url).url == url

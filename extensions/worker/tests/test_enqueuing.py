@@ -15,7 +15,7 @@ from sqlalchemy import text
 from app.core import context
 from app.core.component import Component, State
 from app.core.database import DatabaseDep
-from app.core.errors import Conflict
+from app.core.errors import ConfigurationInvalid, Conflict
 from app.core.settings import Settings
 from app.extensions.worker import Call, Jobs, JobsDep, JobsUnavailable, WorkerSettings, job, open_queue
 from app.extensions.worker.registry import own_database
@@ -165,6 +165,12 @@ async def test_workers_that_start_at_once_on_an_empty_database_all_find_their_ta
     assert await asyncio.gather(*(each.count("incomplete") for each in queues)) == [0] * 4
     for each in queues:
         await each.disconnect()
+
+
+@pytest.mark.skipif(bool(backend.CONFIGURATION.get("render_as_batch")), reason="jobs cannot wait in this database")
+def test_a_queue_behind_pgbouncer_is_refused(configured: Callable[..., Settings]) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"WORKER__URL: is required if DATABASE__URL is of PgBouncer"):
+        own_database(configured(database={"url": "postgresql://h/d?pgbouncer=true"}))
 
 
 async def test_in_tests_nothing_is_sent_and_everything_is_told(start: Start, enqueued: list[Call]) -> None:

@@ -1,6 +1,7 @@
 """The decorator `@job`: the calls that it makes of a function, and their arguments."""
 
 import re
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from app.core.component import State
-from app.extensions.worker import Call, job
+from app.core.errors import ConfigurationInvalid
+from app.core.settings import Settings
+from app.extensions.worker import Call, WorkerSettings, job
 from app.extensions.worker.registry import ArgumentsUnreadable
 
 
@@ -82,3 +85,27 @@ def test_two_jobs_of_one_name_are_refused() -> None:
     other.__name__, other.__module__ = "bill", "app.features.elsewhere"
     with pytest.raises(ValueError, match=f"another job called bill, in {__name__}"):
         job()(other)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pa55@h/0?foo=bar",
+        "redis://:pa55@h/0?ssl_cert_reqs=none",
+        "rediss://:pa55@h/0?ssl_cert_reqs=maybe",
+        "redis://:pa55@h/first",
+        "redis://:pa55@h/0?db=x",
+        "postgresql://u:pa55@h/d?foo=1",
+    ],
+)
+def test_a_url_that_the_client_does_not_take_is_refused(url: str, configured: Callable[..., Settings]) -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        configured(worker={"url": url})
+    (line,) = caught.value.mistakes
+    assert line.startswith("WORKER__URL: ")
+    assert "pa55" not in line
+
+
+@pytest.mark.parametrize("url", ["rediss://u:p%40ss@h:6380/1?ssl_cert_reqs=none", "redis://h?db=3&protocol=2"])
+def test_a_url_with_parameters_is_taken(url: str) -> None:
+    assert WorkerSettings(url=url).url == url

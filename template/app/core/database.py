@@ -173,7 +173,7 @@ def component(settings: Settings) -> Component:
         try:
             try:
                 async with database.read() as connection:
-                    await backend.verify(connection)
+                    await backend.verify(connection, settings.of(DatabaseSettings))
                     await migrations.verify(connection)
             except (ServiceUnavailable, SQLAlchemyError) as error:
                 raise unusable(database.engine, error) from error
@@ -190,5 +190,5 @@ def unusable(engine: AsyncEngine, error: Exception) -> ConfigurationInvalid:
     where = scrub(engine.url.render_as_string(hide_password=True))
     cause = error.__cause__ if isinstance(error, ServiceUnavailable) else error
     why = str(cause.orig if isinstance(cause, DBAPIError) else cause) or type(cause).__name__
-    message = f"DATABASE__URL: cannot use {where} ({why}): make it work, or name another one"
+    message = f"DATABASE__URL: cannot use {where} ({why}): {backend.advice(why)}"
     return ConfigurationInvalid(message, exit_status=3)

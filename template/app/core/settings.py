@@ -1,14 +1,19 @@
 """Settings: named groups, read from the environment, `.env` and the secrets directory as `GROUP__FIELD`."""
 
+import json
+import logging
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -27,7 +32,13 @@ PLACEHOLDER = "change-me"
 class Group(BaseModel):
     """The settings of one part of the service. `group` is the first half of the variables' names."""
 
-    model_config = {"extra": "forbid", "frozen": True, "validate_default": True, "arbitrary_types_allowed": True}
+    model_config = {
+        "extra": "forbid",
+        "frozen": True,
+        "validate_default": True,
+        "arbitrary_types_allowed": True,
+        "allow_inf_nan": False,
+    }
     group: ClassVar[str]
 
 
@@ -57,7 +68,54 @@ class ServiceSettings(Group):
 
 
 def _split(value: object) -> object:
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError("is no JSON list: write a,b,c") from error
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def each(check: Callable[[str], str]) -> AfterValidator:
+    """Return the check of a list: `check` returns an entry as it is meant, or raises `ValueError`."""
+
+    def checked(entries: tuple[str, ...]) -> tuple[str, ...]:
+        mistakes, found = [], []
+        for entry in entries:
+            try:
+                found.append(check(entry))
+            except ValueError as error:
+                mistakes.append(f"{entry!r} {error}")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return tuple(found)
+
+    return AfterValidator(checked)
+
+
+def matching(pattern: str, message: str) -> AfterValidator:
+    """Return the check of a list whose entries all match a regular expression."""
+
+    def check(entry: str) -> str:
+        if not re.fullmatch(pattern, entry):
+            raise ValueError(message)
+        return entry
+
+    return each(check)
+
+
+def _network(entry: str) -> str:
+    try:
+        if entry != "*":
+            ip_network(entry)
+    except ValueError as error:
+        if "host bits" in str(error):
+            network = ip_network(entry, strict=False)
+            raise ValueError(f"is an address and a network: write {network} or {entry.partition('/')[0]}") from error
+        raise ValueError("is no address and no network such as 10.0.0.0/8") from error
+    return entry
 
 
 def _strong(secret: SecretStr) -> SecretStr:
@@ -76,6 +134,7 @@ def address(schemes: set[str], example: str) -> AfterValidator:
             raise ValueError("still holds the placeholder of .env.example: set a secret of your own")
         try:
             parts = urlsplit(url or "")
+            (parts.hostname or "").encode("idna")  # raises as the client would at its first request
             somewhere = parts.hostname or "host=/" in parts.query  # the folder of a socket is in the query
             right = not url or (parts.scheme in schemes and somewhere and parts.port != 0)
         except ValueError:
@@ -83,6 +142,24 @@ def address(schemes: set[str], example: str) -> AfterValidator:
         if not right:
             raise ValueError(f"has to look like {example}")
         return url or None
+
+    return AfterValidator(check)
+
+
+def taken_by(client: Callable[[str], object]) -> AfterValidator:
+    """Return the check of a URL by the client that it is for, which is made and does not connect."""
+
+    def check(url: str | None) -> str | None:
+        try:
+            if url:
+                client(url)
+        except OSError as error:
+            raise ValueError(f"names {error.filename}, which cannot be read ({error.strerror})") from error
+        except Exception as error:  # whatever the library raises; what it says may have the password
+            named = re.search(r"(?:argument|parameter:|value for) ['\"](\w+)['\"]", str(error))
+            what = f"the parameter {named[1]}" if named else "a parameter or a database"
+            raise ValueError(f"has {what} that its client does not take: remove or correct it") from error
+        return url
 
     return AfterValidator(check)
 
@@ -96,7 +173,11 @@ def located(path: Path) -> Path:
 
 
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
-"""A list, written `a,b,c`."""
+"""A list, written `a,b,c` or as a list of JSON."""
+Networks = Annotated[CommaSeparated, each(_network)]
+"""Addresses and networks, or `*`."""
+Paths = Annotated[CommaSeparated, matching(r"/\S*", "is no path: begin it with /")]
+"""Paths of requests."""
 Secret = Annotated[SecretStr, AfterValidator(_strong)]
 """A secret of 16 characters or more that is not the placeholder of `.env.example`."""
 ProjectPath = Annotated[Path, AfterValidator(located)]
@@ -151,8 +232,10 @@ def load(
     Raises:
         ConfigurationInvalid: one line for each wrong, missing or unknown variable, or for a file that cannot be read.
     """
-    if env_file is ENV_FILE:
-        env_file = Path(os.environ.get("ENV_FILE", ENV_FILE))
+    if env_file is ENV_FILE and "ENV_FILE" in os.environ:
+        env_file = Path(os.environ["ENV_FILE"])
+        if not env_file.exists() or env_file.is_dir():
+            raise ConfigurationInvalid(f"ENV_FILE: there is no file {env_file}: correct or unset it")
     names = {group.group: group for group in groups}
     if len(names) < len(groups):
         raise ValueError(f"two settings groups share a name: {sorted(group.group for group in groups)}")
@@ -161,7 +244,7 @@ def load(
     directory = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
     try:
         secrets = directory if directory.is_dir() else None
-        mistakes = _misspelt_groups(names, env_file, secrets)
+        mistakes = [*_unreadable_lines(env_file), *_misspelt_groups(names, env_file, secrets)]
         root = create_model("Root", __base__=_Root, **fields)(_env_file=env_file, _secrets_dir=secrets, **values)
     except ValidationError as error:
         mistakes += [_line(mistake, names) for mistake in error.errors(include_url=False)]
@@ -169,9 +252,20 @@ def load(
         raise ConfigurationInvalid(
             f"{error.filename} cannot be read ({error.strerror}): let the user of the service read it"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationInvalid(f"{env_file} cannot be read (no text in UTF-8): write it anew") from error
     if mistakes:
         raise ConfigurationInvalid(*mistakes)
     return Settings(getattr(root, name) for name in names)
+
+
+def _unreadable_lines(env_file: Path | None) -> list[str]:
+    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it would warn of the same lines, without a name of the file
+    if env_file is None or not env_file.exists():
+        return []
+    with env_file.open(encoding="utf-8") as stream:
+        lines = [binding.original.line for binding in parse_stream(stream) if binding.error]
+    return [f"{env_file}, line {line}: is no setting: write NAME=value" for line in lines]
 
 
 def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, secrets: Path | None) -> list[str]:
@@ -187,10 +281,10 @@ def _misspelt_groups(names: Mapping[str, type[Group]], env_file: Path | None, se
 
 def _line(mistake: ErrorDetails, names: Mapping[str, type[Group]]) -> str:
     location = [str(part) for part in mistake["loc"]]
-    variable = "__".join(location[:2]).upper()
+    variable = "__".join(part for part in mistake["loc"] if isinstance(part, str)).upper()
     fields = names[location[0]].model_fields if location[0] in names else {}
     if mistake["type"] == "extra_forbidden":
-        close = get_close_matches(location[1], fields, n=1, cutoff=0.6)
+        close = get_close_matches(location[1], fields if len(location) == 2 else (), n=1, cutoff=0.6)
         hint = f"did you mean {location[0].upper()}__{close[0].upper()}?" if close else ""
         return f"{variable}: unknown setting, {hint or 'remove it, or see docs/configuration.md'}"
     if mistake["type"] == "missing":

@@ -130,6 +130,17 @@ async def test_records_can_be_left_out(record: Record, settings: dict[str, Any])
     assert await record("POST", "/things/7", json=[], settings=settings) == {}
 
 
+@pytest.mark.parametrize(
+    ("settings", "level"),
+    [({}, "warning"), ({"client_errors": "INFO"}, "info"), ({"client_errors": "ERROR", "level": "ERROR"}, "error")],
+)
+async def test_a_refused_request_has_the_level_of_the_settings(
+    record: Record, settings: dict[str, Any], level: str
+) -> None:
+    line = await record("GET", "/nowhere", settings=settings)
+    assert (line.get("level"), line["event"], line["status"]) == (level, "request", 404)
+
+
 async def test_at_a_desk_a_record_is_for_people(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     client = await start(log={"format": "console"})
     await client.get("/nowhere")

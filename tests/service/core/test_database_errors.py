@@ -110,6 +110,16 @@ async def test_a_full_pool_is_503_and_says_when_to_try_again(client: httpx2.Asyn
     assert (await client.get("/things/slow")).status_code == 200
 
 
+async def test_a_refused_value_is_logged_without_it(log_lines: Lines, client: httpx2.AsyncClient) -> None:
+    for name in ("check", "too large", "at the commit"):
+        log_lines()
+        assert (await client.post(f"/things/{name}")).status_code == 422
+        (line,) = [line for line in log_lines() if line["event"].endswith("by the database")]
+        assert line["level"] == "warning"
+        assert line["fields"] == STATEMENTS[name][3] or name == "at the commit"
+        assert str(2**70) not in str(line)
+
+
 async def test_the_log_has_the_statement_and_not_its_values(log_lines: Lines, client: httpx2.AsyncClient) -> None:
     await client.post("/things/a mistake of ours")
     line = next(line for line in log_lines() if line["event"] == "unexpected error")

@@ -8,11 +8,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from contextvars import Context
 from datetime import datetime, timedelta
 
 import pytest
 import structlog
 
+from app.core.context import RequestContext, enter
 from app.core.observability.logging import LogSettings, StdoutHandler, configure
 from tests.core.conftest import Lines
 
@@ -48,6 +50,31 @@ def test_the_level_holds_for_both(log_lines: Lines) -> None:
     logging.getLogger("quiet").debug("no")
     structlog.get_logger("quiet").debug("no")
     assert log_lines() == []
+
+
+def test_a_library_logs_from_a_level_of_its_own(log_lines: Lines) -> None:
+    library = compile("log.debug('noise'); log.info('news')", "/srv/.venv/lib/python3/site-packages/chatty.py", "exec")
+    for libraries, told in (("INFO", ["news"]), ("WARNING", []), ("DEBUG", ["noise", "news"])):
+        settings = LogSettings.model_validate({"level": "DEBUG", "libraries": libraries})
+        configure(settings, service="shop", version="1", production=True)
+        logging.getLogger("app").debug("ours")
+        exec(library, {"log": logging.getLogger("chatty")})  # noqa: S102  # a caller that is in site-packages
+        assert [line["event"] for line in log_lines()] == ["ours", *told]
+
+
+def test_a_line_of_a_request_says_what_and_who(log_lines: Lines) -> None:
+    def lines_of_a_request() -> None:
+        request = RequestContext(method="GET", path="/reset/token=s3cr3t")
+        enter(request)
+        logging.getLogger("app").info("before")
+        request.principal = "user:ada"
+        logging.getLogger("app").info("after", extra={"path": "/srv/file"})
+
+    Context().run(lines_of_a_request)
+    before, after = log_lines()
+    assert (before["method"], before["path"]) == ("GET", "/reset/token=[redacted]")
+    assert "principal" not in before
+    assert (after["principal"], after["path"]) == ("user:ada", "/srv/file")
 
 
 def test_configuring_twice_writes_each_line_once(log_lines: Lines) -> None:

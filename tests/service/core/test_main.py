@@ -17,6 +17,7 @@ from app import __main__, main
 from app.core.component import Component, State, opened_in_order
 from app.core.data import migrations
 from app.core.http.lifecycle import Lifecycle
+from app.core.server.serve import APP
 from app.core.settings import ServiceSettings
 from app.main import SETTINGS, default_components
 from tests.conftest import Start
@@ -69,6 +70,18 @@ def test_a_wrong_setting_stops_it_with_a_line_and_no_traceback(
     lines = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
     assert sorted(line.partition(":")[0] for line in lines) == ["LOG__LEVLE", "SERVER__PORT"]
     assert served == []
+
+
+def test_a_wrong_setting_at_a_reload_is_a_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOG__LEVLE", "INFO")
+    config = uvicorn.Config(APP, factory=True, log_config=None)
+    with pytest.raises(SystemExit) as stopped:
+        config.load()
+    assert stopped.value.code == 2
+    lines = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert "LOG__LEVLE: unknown setting, did you mean LOG__LEVEL?" in lines
 
 
 def test_a_port_in_use_is_one_line(

@@ -129,7 +129,16 @@ def test_an_empty_address_is_unset(read: Load, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:5672", "http://localhost", "amqp://", "amqp://host:0", "amqp://host:port", "amqp://[::1"]
+    "url",
+    [
+        "localhost:5672",
+        "http://localhost",
+        "amqp://",
+        "amqp://host:0",
+        "amqp://host:port",
+        "amqp://[::1",
+        "amqp://a..b",
+    ],
 )
 def test_what_is_no_address_is_refused(read: Load, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SHOP__BROKER", url)
@@ -231,3 +240,28 @@ def test_a_group_that_nobody_handed_over_is_named() -> None:
 def test_two_groups_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="share a name"):
         load([ShopSettings, ShopSettings], env_file=None)
+
+
+def test_a_file_that_is_named_and_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "none"))
+    assert mistakes(lambda: load([ShopSettings])) == [
+        f"ENV_FILE: there is no file {tmp_path / 'none'}: correct or unset it"
+    ]
+    monkeypatch.setenv("ENV_FILE", str(tmp_path))
+    assert mistakes(lambda: load([ShopSettings])) == [f"ENV_FILE: there is no file {tmp_path}: correct or unset it"]
+
+
+def test_a_line_that_cannot_be_read_is_named_beside_the_other_mistakes(
+    read: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text('# a comment\nSHOP__PORT=0\nexport SHOP__URL=a\npassword is pa55\nA="open\n')
+    place = f"{tmp_path / '.env'}, line"
+    *lines, port = mistakes(read)
+    assert lines == [f"{place} 4: is no setting: write NAME=value", f"{place} 5: is no setting: write NAME=value"]
+    assert port.startswith("SHOP__PORT: ")
+    assert not caplog.records
+
+
+def test_a_file_that_is_no_text_is_one_line(read: Load, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    assert mistakes(read) == [f"{tmp_path / '.env'} cannot be read (no text in UTF-8): write it anew"]

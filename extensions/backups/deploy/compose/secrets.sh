@@ -1,2 +1,2 @@
-# Yours to fill, as docs/deployment.md says; one that is empty is as good as unset.
+# Yours to fill, as docs/deployment.md says: the key before the first start, the others for a bucket.
 for name in BACKUPS__KEY BACKUPS__ACCESS_KEY BACKUPS__SECRET_KEY; do write "$name" ""; done

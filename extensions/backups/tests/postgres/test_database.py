@@ -63,6 +63,8 @@ def test_the_address_is_one_that_the_programs_understand() -> None:
         "postgresql://me:secret@db:5432/service?sslmode=require"
     )
     assert programs.elsewhere(settings) == "postgres"
+    with pytest.raises(DatabaseFailed, match="backups do not go through PgBouncer"):
+        programs.url_of(DatabaseSettings(url="postgresql://db/service?pgbouncer=true"))
 
 
 def test_no_secret_of_the_address_is_on_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import IO
 from sqlalchemy import URL, make_url
 
 from app.core.data.engine import DatabaseSettings
+from app.core.data.url import is_pooled
 from app.core.observability.redaction import secret_name
 from ops.backups.errors import DatabaseFailed, ToolMissing
 
@@ -19,11 +20,11 @@ def url_of(settings: DatabaseSettings, database: str | None = None) -> URL:
     """The address as libpq and asyncpg take it, whose only secret is its password.
 
     Raises:
-        DatabaseFailed: there is another one.
+        DatabaseFailed: there is another one, or it is the URL of PgBouncer.
     """
     url = make_url(settings.url).set(drivername="postgresql")
-    if "ssl" in url.query:  # SQLAlchemy's name for it
-        url = url.update_query_dict({"sslmode": url.query["ssl"]}).difference_update_query(["ssl"])
+    if is_pooled(settings.url):
+        raise DatabaseFailed("DATABASE__URL: backups do not go through PgBouncer: give them the server's own URL")
     if password := url.query.get("password"):
         url = url.set(password=str(password)).difference_update_query(["password"])
     if secret := next((name for name in url.query if secret_name(name)), None):

@@ -9,6 +9,7 @@ from typing import Any, Self
 import asyncpg  # type: ignore[import-untyped]
 
 from app.core.data.engine import DatabaseSettings
+from app.core.data.url import driver_arguments
 from ops.backups.errors import DatabaseFailed, InUse
 from ops.backups.manifest import Table
 from ops.backups.programs import url_of
@@ -42,9 +43,10 @@ class Server:
         self.runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        dsn = self.url.render_as_string(hide_password=False)
+        arguments = driver_arguments(self.url.render_as_string(hide_password=False))
+        arguments["server_settings"] |= SESSION
         try:
-            self.connection = self._do(lambda: asyncpg.connect(dsn, timeout=10, server_settings=SESSION))
+            self.connection = self._do(lambda: asyncpg.connect(**{"timeout": 10, **arguments}))
         except DatabaseFailed as error:
             self.runner.close()
             raise DatabaseFailed(f"DATABASE__URL: {self.url.render_as_string()}: {error}") from error

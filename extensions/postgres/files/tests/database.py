@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]
 
+from app.core.data.url import checked, driver_arguments
 from dev.servers import postgres
 
 
@@ -49,7 +50,7 @@ def databases(directory: Path, migrate: Callable[[str], None]) -> Iterator[Calla
 
 
 async def _execute(server: str, statement: str) -> None:
-    connection = await asyncpg.connect(server)
+    connection = await asyncpg.connect(**driver_arguments(checked(server)))
     try:
         await connection.execute(statement)
     finally:

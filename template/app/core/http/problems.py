@@ -117,6 +117,10 @@ async def _service_error(request: Request, error: ServiceError) -> Response:
         logger.warning("%s: %s%s", error.code, error.message, _cause(error))
     elif error.status >= 500:
         logger.warning("%s: %s", error.code, error.message, exc_info=error.__cause__)
+    elif error.status == 422 and isinstance(error.__cause__, SQLAlchemyError | OverflowError):
+        statement = getattr(error.__cause__, "statement", None)  # without its values, which may be secrets
+        fields = [entry["field"] for entry in error.errors]
+        logger.warning("%s by the database", error.code, extra={"statement": statement, "fields": fields})
     return response(error, request.url.path)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -22,11 +22,12 @@ from starlette.types import ASGIApp, Scope
 from app.core import context
 from app.core.errors import BadRequest
 from app.core.http import problems
-from app.core.settings import CommaSeparated, Group
+from app.core.settings import CommaSeparated, Group, each
 
 HeaderList = list[tuple[bytes, bytes]]
 PROBES = frozenset({"/health/live", "/health/ready", "/health/startup"})
 """Answered under any host name: clusters and load balancers ask an instance by its address."""
+DEFAULT_PORTS = frozenset({("http", ":80"), ("https", ":443")})
 EXPOSED = [
     "X-Correlation-ID",
     "ETag",
@@ -45,6 +46,23 @@ EXPOSED = [
 """Response headers that scripts in browsers may read."""
 
 
+def _origin(entry: str) -> str:
+    """Return an origin as browsers send it (https://www.rfc-editor.org/rfc/rfc6454#section-6.2)."""
+    found = re.fullmatch(r"([a-z][a-z0-9+.-]*)://([^/@\s*:\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", entry.lower())
+    if entry in {"*", "null"}:
+        return entry
+    if not found:
+        raise ValueError("is no origin: write a scheme and a host, such as https://example.com")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}" + (port if port and (scheme, port) not in DEFAULT_PORTS else "")
+
+
+def _host(entry: str) -> str:
+    if not re.fullmatch(r"(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])", entry):
+        raise ValueError("is no host name: write it without scheme, port and path, such as example.com")
+    return entry
+
+
 class HttpSettings(Group):
     """The limits, timeouts and security headers of HTTP."""
 
@@ -59,9 +77,11 @@ class HttpSettings(Group):
         300.0, gt=0, description="Seconds for the background tasks of a request, and for a WebSocket that is closed."
     )
     stall_timeout: float = Field(30.0, gt=0, description="Seconds that a client may read nothing of its response.")
-    cors_origins: CommaSeparated = Field((), description="Browser origins that may call, comma-separated, or `*`.")
+    cors_origins: Annotated[CommaSeparated, each(_origin)] = Field(
+        (), description="Browser origins that may call, comma-separated, or `*`."
+    )
     cors_credentials: bool = Field(default=False, description="Browsers may send cookies and credentials.")
-    trusted_hosts: CommaSeparated = Field(
+    trusted_hosts: Annotated[CommaSeparated, each(_host)] = Field(
         ("*",), description="Accepted host names; `*.example.com` includes all below."
     )
     root_path: str | None = Field(None, description="The path prefix for clients of a proxy, such as `/shop`.")

@@ -1,5 +1,6 @@
 """The access log, one record for each request, and the log lines of events."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from app.core import context
 from app.core.component import Component, State
 from app.core.context import RequestContext
-from app.core.observability.logging import LogSettings, write_record
+from app.core.observability.logging import LogSettings, about_request, write_record
 from app.core.observability.redaction import loggable_path, redact
 from app.core.telemetry import descriptions, listening
 
@@ -15,18 +16,23 @@ QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/health/startup", "/m
 """The requests of machines, every few seconds. An answer of success is recorded at DEBUG only."""
 
 
+LEVELS = logging.getLevelNamesMapping()
+
+
 class AccessLog:
-    """Writes the record of a finished request or WebSocket; a slow request is a warning."""
+    """Writes the record of a finished request or WebSocket; a slow request and a refused one are warnings."""
 
     def __init__(self, settings: LogSettings) -> None:
-        self.quiet = not settings.access or settings.level == "ERROR"
-        self.warnings_only = settings.level == "WARNING"
+        self.quiet = not settings.access
+        self.lowest = LEVELS[settings.level]
+        self.client_errors = LEVELS[settings.client_errors]
         self.slow = settings.slow_request
         self.omitted = frozenset() if settings.level == "DEBUG" else QUIET_PATHS
 
     def __call__(self, request: RequestContext, route: str, duration: float) -> None:
         slow = duration >= self.slow and not request.streams
-        if self.quiet or (self.warnings_only and not slow):
+        level = max(logging.WARNING if slow else logging.INFO, self.client_errors if 400 <= request.status < 500 else 0)
+        if self.quiet or level < self.lowest:
             return
         if request.path in self.omitted and request.status < 400 and not slow:
             return
@@ -45,11 +51,11 @@ class AccessLog:
             "correlation_id": request.correlation_id,
             "trace_id": request.trace_id,
         }
-        write_record("warning" if slow else "info", "access", "slow request" if slow else "request", record)
+        write_record(logging.getLevelName(level).lower(), "access", "slow request" if slow else "request", record)
 
     def closed(self, request: RequestContext, route: str, duration: float, code: int, received: int, sent: int) -> None:
         """Write the record of a WebSocket with its close code and the number of messages."""
-        if self.quiet or self.warnings_only:
+        if self.quiet or logging.INFO < self.lowest:
             return
         record = {
             "route": route,
@@ -89,6 +95,6 @@ def _writer(level: str, message: str) -> Callable[[Any], None]:
         # `service` is this service in every line.
         named = (("peer_service" if name == "service" else name, value) for name, value in event._asdict().items())
         fields = {name: redact(value, name) for name, value in named if value is not None}
-        write_record(level, "telemetry", message, {**fields, **context.ids()})
+        write_record(level, "telemetry", message, {**about_request(), **fields, **context.ids()})
 
     return write

@@ -17,7 +17,7 @@ import structlog
 from pydantic import Field
 
 from app.core import context
-from app.core.observability.redaction import Scrubbed, redact
+from app.core.observability.redaction import Scrubbed, loggable_path, redact
 from app.core.settings import Group
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
@@ -34,12 +34,21 @@ class LogSettings(Group):
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` is JSON in production, console elsewhere."
     )
+    client_errors: Literal["INFO", "WARNING", "ERROR"] = Field(
+        "WARNING", description="The level of the record of a 4xx answer."
+    )
+    libraries: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The lowest level of lines that libraries log."
+    )
     access: bool = Field(default=True, description="Whether to record each request, but for successful probes.")
     slow_request: float = Field(1.0, gt=0, description="Seconds until a request is logged as slow.")
 
 
 class StdoutHandler(logging.Handler):
     """The handler of the root logger. Each line has the name and the version of the service."""
+
+    libraries: ClassVar[int] = logging.INFO
+    """The lowest level of libraries: at DEBUG they would hide what the service logs."""
 
     def __init__(self, service: str, version: str, *, as_json: bool) -> None:
         super().__init__()
@@ -52,6 +61,8 @@ class StdoutHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line. A line that cannot be made is reported in one that can."""
+        if record.levelno < self.libraries and "site-packages" in record.pathname:
+            return
         try:
             fields = self._fields(record)
         except Exception as error:  # noqa: BLE001  # reported in the line below
@@ -80,7 +91,7 @@ class StdoutHandler(logging.Handler):
         if record.stack_info:
             fields["stack"] = record.stack_info
         said = record.msg if isinstance(record.msg, Scrubbed) else record.getMessage()
-        fields = {"event": said, **fields, **context.ids()}
+        fields = {"event": said, **about_request(), **fields, **context.ids()}
         return {
             "timestamp": _iso(record.created),
             "level": record.levelname.lower(),
@@ -92,6 +103,15 @@ class StdoutHandler(logging.Handler):
             "process": record.process,
             "thread": record.thread,
         }
+
+
+def about_request() -> dict[str, Any]:
+    """Return the resource and the caller of the current request, as far as they are known."""
+    request = context.current()
+    if request is None or not request.path:
+        return {}
+    fields = {"method": request.method, "path": loggable_path(request.path)}
+    return {**fields, "principal": request.principal} if request.principal else fields
 
 
 _FIELDS = "structlog"
@@ -142,6 +162,7 @@ def as_json(record: Mapping[str, Any]) -> bytes:
 def configure(settings: LogSettings, *, service: str, version: str, production: bool) -> None:
     """Send every logger, warning and uncaught exception to standard output."""
     in_json = settings.format == "json" or (settings.format == "auto" and production)
+    StdoutHandler.libraries = logging.getLevelNamesMapping()[settings.libraries]
     handler = StdoutHandler(service, version, as_json=in_json)
     # A line of uvicorn, after the one that says why.
     handler.addFilter(lambda record: record.msg != "Application startup failed. Exiting.")

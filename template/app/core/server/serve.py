@@ -15,7 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from app.core.errors import ConfigurationInvalid
 from app.core.server.protocol import BoundedProtocol
 from app.core.server.websockets import BoundedWebSocket
-from app.core.settings import CommaSeparated, Group
+from app.core.settings import Group, Networks
 
 APP = "app.asgi:app"
 
@@ -27,7 +27,7 @@ class ServerSettings(Group):
     host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 in a container.")
     port: int = Field(8000, ge=1, le=65535, description="The port to listen on.")
     workers: int = Field(1, ge=1, description="Processes; containers use replicas instead.")
-    trusted_proxies: CommaSeparated = Field(
+    trusted_proxies: Networks = Field(
         ("127.0.0.1",), description="Addresses and networks of proxies; only their X-Forwarded-For is trusted."
     )
     keep_alive: int = Field(5, ge=0, description="Seconds until an idle connection is closed.")

@@ -15,6 +15,7 @@ from app.core.database import DatabaseDep
 from app.core.errors import ConfigurationInvalid
 from app.core.settings import Settings
 from tests.conftest import Start
+from tests.core.conftest import Lines
 
 router = APIRouter(prefix="/sleep")
 KILL = text(
@@ -38,6 +39,33 @@ async def write_slowly(seconds: float, database: DatabaseDep, timeout: float | N
     async with database.transaction(timeout=timeout) as session:
         await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
         return str(await session.scalar(text("SHOW statement_timeout")))
+
+
+OUR_MISTAKES = {
+    "division by zero": ("SELECT 1 / 0", {}),
+    "unknown label of an enum": ("SELECT CAST('new' AS test_kind)", {}),
+    "a text that is cast": ("SELECT CAST(CAST(:value AS text) AS integer)", {"value": "seven"}),
+    "a value of another type": ("SELECT CAST(:value AS uuid)", {"value": "seven"}),
+    "no such column": ("SELECT nothing FROM alembic_version", {}),
+    "a wrong argument": ("SELECT ln(-1)", {}),
+}
+THEIR_VALUES = {
+    "a NUL byte": ("SELECT CAST(:value AS text)", {"value": "a\0b"}),
+    "too large for the driver": ("SELECT CAST(:value AS integer)", {"value": 2**40}),
+    "too large for the server": ("SELECT CAST(CAST(:value AS bigint) AS integer)", {"value": 2**40}),
+    "no such date": ("SELECT CAST(CAST(:value AS text) AS date)", {"value": "2025-02-30"}),
+    "half a surrogate pair": ("SELECT CAST(:value AS text)", {"value": "\ud800"}),
+    "an unfinished escape": ("SELECT 'ab' LIKE CAST(:value AS text)", {"value": "a\\"}),
+    "no regular expression": ("SELECT 'a' ~ CAST(:value AS text)", {"value": "("}),
+}
+
+
+@router.get("/run/{name}")
+async def run(name: str, database: DatabaseDep) -> str:
+    """Runs a statement."""
+    statement, values = {**OUR_MISTAKES, **THEIR_VALUES}[name]
+    async with database.read() as connection:
+        return str(await connection.scalar(text(statement), values))
 
 
 @pytest.fixture
@@ -104,3 +132,24 @@ def test_an_address_of_another_database_is_refused(configured: Callable[..., Set
     with pytest.raises(ConfigurationInvalid, match="has to look like postgresql") as caught:
         configured(database={"url": "mysql://me:s3cr3t@host/name"})
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", OUR_MISTAKES)
+async def test_a_mistake_of_our_sql_is_500_with_a_traceback(
+    name: str, start: Start, engine: AsyncEngine, log_lines: Lines
+) -> None:
+    client = await start(extra=[Component(name="sleep", routers=[router])], log={"format": "json"})
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TYPE IF EXISTS test_kind"))
+        await connection.execute(text("CREATE TYPE test_kind AS ENUM ('old')"))
+    answer = await client.get(f"/sleep/run/{name}")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert any("Traceback" in line.get("exception", "") for line in log_lines())
+
+
+@pytest.mark.parametrize("name", THEIR_VALUES)
+async def test_a_value_that_the_caller_sent_is_422_and_logged(name: str, start: Start, log_lines: Lines) -> None:
+    client = await start(extra=[Component(name="sleep", routers=[router])], log={"format": "json"})
+    answer = await client.get(f"/sleep/run/{name}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "value_refused")
+    assert [line["level"] for line in log_lines() if line["event"] == "value_refused by the database"] == ["warning"]

@@ -83,7 +83,7 @@ async def test_a_build_without_foreign_keys_is_refused(engine: AsyncEngine) -> N
         assert raw.driver_connection
         await raw.driver_connection.execute("PRAGMA foreign_keys=OFF")
         with pytest.raises(ConfigurationInvalid, match="does not enforce foreign keys"):
-            await backend.verify(connection)
+            await backend.verify(connection, DatabaseSettings())
         await raw.driver_connection.execute("PRAGMA foreign_keys=ON")
 
 
@@ -96,11 +96,11 @@ async def test_the_id_of_a_deleted_row_is_never_used_again(start: Start, engine:
 
 async def test_a_table_that_uses_ids_again_is_named(engine: AsyncEngine, caplog: pytest.LogCaptureFixture) -> None:
     async with engine.execution_options(**backend.READING).connect() as connection:
-        await backend.verify(connection)
+        await backend.verify(connection, DatabaseSettings())
         assert not caplog.messages
         await connection.execute(text("CREATE TABLE test_shelves (id INTEGER NOT NULL, PRIMARY KEY (id))"))
         await connection.execute(text("CREATE TABLE test_of_another_program (id INTEGER PRIMARY KEY)"))
-        await backend.verify(connection)
+        await backend.verify(connection, DatabaseSettings())
         await connection.execute(text("DROP TABLE test_shelves"))
         await connection.execute(text("DROP TABLE test_of_another_program"))
     (said,) = caplog.messages

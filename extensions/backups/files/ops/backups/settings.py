@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.core.settings import Group, ProjectPath, ProjectPaths, ServiceSettings
+from app.core.settings import Group, ProjectPath, ProjectPaths, ServiceSettings, address
 from ops.backups.sealing import Key
 
 
@@ -22,7 +22,8 @@ def _or_none(text: str | None) -> str | None:
 
 Text = Annotated[str | None, AfterValidator(_or_none)]
 """A text that may be empty, which is as good as unset."""
-URL = Field(None, pattern=r"^(https?://.+)?$", description="The store's URL; unset: Amazon's.")
+Url = Annotated[str | None, address({"http", "https"}, "https://s3.example.com")]
+URL = Field(None, description="The store's URL; unset: Amazon's.")
 KEY = "The key's id; unset: `AWS_` variables or the machine's role."
 
 
@@ -46,12 +47,12 @@ class BackupsSettings(Group):
         description="The prefix of names in the buckets; unset: `backups/` and the service's name.",
     )
     bucket: Text = Field(None, description="The bucket of an S3-compatible store for copies.")
-    endpoint: Text = URL
+    endpoint: Url = URL
     region: str = Field("us-east-1", min_length=1, description="The bucket's region.")
     access_key: Text = Field(None, description=KEY)
     secret_key: SecretStr | None = Field(None, description="The key's secret.")
     replica_bucket: Text = Field(None, description="The bucket of a second store.")
-    replica_endpoint: Text = URL
+    replica_endpoint: Url = URL
     replica_region: str = Field("us-east-1", min_length=1, description="The bucket's region.")
     replica_access_key: Text = Field(None, description=KEY)
     replica_secret_key: SecretStr | None = Field(None, description="The key's secret.")

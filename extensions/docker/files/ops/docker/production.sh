@@ -72,6 +72,10 @@ check() {
 {% for name in optional %}
     there {{ name }}
 {% endfor %}
+{% set checks = gathered("check.sh", 4, place="production") %}
+{% if checks %}
+{{ checks }}
+{% endif %}
     [ -f uv.lock ] || fail "uv.lock is missing, and an image has exactly what it lists: \`make setup\` writes it"
 }
 

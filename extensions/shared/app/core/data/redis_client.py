@@ -5,7 +5,9 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from app.core.observability.throttle import Throttle
 
@@ -16,8 +18,25 @@ Part = bytes | str | int | float
 Script = Callable[[list[str], list[Part]], Awaitable[Any]]
 """Runs a Lua script with keys and arguments, in one round trip."""
 
+FIXED = frozenset({"decode_responses", "encoding", "encoding_errors"})
+"""Parameters that would change what the service reads."""
 PAUSE = 1.0
 """Seconds between two probes of a server that does not answer."""
+
+
+def check_url(url: str) -> None:
+    """Raise if the client does not take a URL: an unknown parameter, a file that does not exist, no number."""
+    from redis.asyncio.connection import BlockingConnectionPool, parse_url
+
+    given: dict[str, Any] = dict(parse_url(url))
+    for name in given.keys() & {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}:
+        Path(given[name]).stat()
+    for name in given.keys() & FIXED:
+        raise ValueError(f"argument {name!r}")
+    if urlsplit(url).path.strip("/").lstrip("0123456789"):  # the client would take database 0
+        raise ValueError("no number")
+    pool: Any = BlockingConnectionPool.from_url(url)
+    pool.make_connection()
 
 
 class BackendUnavailable(Exception):

@@ -1,19 +1,21 @@
 """The settings of idempotency keys, and their errors."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from app.core.errors import BadRequest, Conflict, ValidationFailed
-from app.core.settings import CommaSeparated, Group
+from app.core.settings import CommaSeparated, Group, Paths, matching
 
 
 class IdempotencySettings(Group):
     """The paths of idempotency keys, and how long answers are stored."""
 
     group: ClassVar[str] = "idempotency"
-    paths: CommaSeparated = Field(("/api",), description="Paths below which keys apply.")
-    headers: CommaSeparated = Field((), description="More request headers that distinguish requests.")
+    paths: Paths = Field(("/api",), description="Paths below which keys apply.")
+    headers: Annotated[CommaSeparated, matching(r"[A-Za-z0-9-]+", "is no name of a header")] = Field(
+        (), description="More request headers that distinguish requests."
+    )
     keep: float = Field(86_400.0, gt=0, description="Seconds that a response is kept.")
     lease: float = Field(60.0, gt=0, description="Seconds until an unanswered request may be repeated.")
     answer_limit: int = Field(262_144, ge=0, description="The largest response body in bytes that is kept.")

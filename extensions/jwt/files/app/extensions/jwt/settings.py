@@ -7,13 +7,13 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from app.core.errors import AuthenticationFailed, PermissionDenied, ServiceUnavailable
-from app.core.settings import CommaSeparated, Group, Secret
+from app.core.settings import CommaSeparated, Group, Secret, address
 
 SHARED = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The length of a secret in bytes for each algorithm (RFC 7518, 3.2)."""
 PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]
+Url = Annotated[str | None, address({"http", "https"}, "https://login.example.com/keys")]
 
 
 class JwtSettings(Group):
@@ -21,7 +21,7 @@ class JwtSettings(Group):
 
     group: ClassVar[str] = "jwt"
     issuer: str | None = Field(None, description="The `iss` of tokens, and the address of OpenID Connect discovery.")
-    jwks_url: Url | None = Field(None, description="The address of the issuer's keys; unset: by discovery.")
+    jwks_url: Url = Field(None, description="The address of the issuer's keys; unset: by discovery.")
     secret: Secret | None = Field(None, description="The shared secret, at least 32 bytes, in place of an issuer.")
     audience: CommaSeparated = Field((), description="Accepted values of `aud`; required with an issuer.")
     algorithms: CommaSeparated = Field(

@@ -24,7 +24,7 @@ def component(settings: Settings) -> Component:
         writer.start()
         files = {stream: file.append for stream, file in writer.files.items()}
         audit = auditor(files["audit"], service=service.name, version=service.version)
-        handler = FileHandler(files, service=service.name, version=service.version)
+        handler = FileHandler(files, service=service.name, version=service.version, own=mine.streams)
         logging.getLogger().addHandler(handler)
         try:
             with listening(BusinessEvent, audit), listening(SecurityEvent, audit):

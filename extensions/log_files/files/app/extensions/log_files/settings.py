@@ -1,9 +1,11 @@
 """The settings of log files: their folder, sizes and ages."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.core.settings import Group, ProjectPath
 
@@ -17,6 +19,16 @@ def _size(stream: str, default: int) -> Any:
 
 def _days(stream: str, default: int) -> Any:
     return Field(default, ge=1, description=f"Days for which rotated files of {stream}.log are kept.")
+
+
+class Stream(BaseModel):
+    """A file for the lines of one logger and of those below it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    logger: str = Field(min_length=1)
+    size: int = _size("the", 10_000_000)
+    days: int = _days("the", 30)
 
 
 class LogFilesSettings(Group):
@@ -41,10 +53,29 @@ class LogFilesSettings(Group):
     audit_size: int = _size("audit", 10_000_000)
     audit_days: int = _days("audit", 365)
 
+    streams: Mapping[str, Stream] = Field(
+        default_factory=dict,
+        description="Your own files: `LOG_FILES__STREAMS__BILLING__LOGGER=app.features.billing`, also `SIZE`, `DAYS`.",
+    )
+
+    @field_validator("streams")
+    @classmethod
+    def _are_new_files(cls, streams: Mapping[str, Stream]) -> Mapping[str, Stream]:
+        if wrong := [name for name in streams if name in STREAMS or not re.fullmatch("[a-z]+", name)]:
+            raise ValueError(f"has {', '.join(wrong)}: a file has a name of letters, other than {', '.join(STREAMS)}")
+        return streams
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all files."""
+        return *STREAMS, *self.streams
+
     def size(self, stream: str) -> int:
         """Return the size in bytes at which a file is rotated."""
-        return int(getattr(self, f"{stream}_size"))
+        own = self.streams.get(stream)
+        return own.size if own else int(getattr(self, f"{stream}_size"))
 
     def days(self, stream: str) -> int:
         """Return the days for which rotated files are kept."""
-        return int(getattr(self, f"{stream}_days"))
+        own = self.streams.get(stream)
+        return own.days if own else int(getattr(self, f"{stream}_days"))

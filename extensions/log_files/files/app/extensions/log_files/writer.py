@@ -14,7 +14,7 @@ from app.core.observability.logging import StdoutHandler, as_json
 from app.core.observability.redaction import redact
 from app.core.telemetry import BusinessEvent, SecurityEvent
 from app.extensions.log_files.file import LogFile
-from app.extensions.log_files.settings import STREAMS, LogFilesSettings
+from app.extensions.log_files.settings import LogFilesSettings, Stream
 from app.extensions.log_files.tidying import Tidying
 
 Append = Callable[[bytes], None]
@@ -23,17 +23,22 @@ Append = Callable[[bytes], None]
 class FileHandler(StdoutHandler):
     """Appends each log line to its files, as JSON whatever the format of standard output is."""
 
-    def __init__(self, files: Mapping[str, Append], *, service: str, version: str) -> None:
+    def __init__(
+        self, files: Mapping[str, Append], *, service: str, version: str, own: Mapping[str, Stream] | None = None
+    ) -> None:
         super().__init__(service, version, as_json=True)
         self.files = files
+        self.own = [(f"{stream.logger}.", name) for name, stream in (own or {}).items()]
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one line. It is called in every thread, so it neither waits nor fails."""
         line, level = as_json(record | self.fields), record.get("level")
         if record.get("logger") == "access":
-            streams = ["access", *(["performance"] if level == "warning" else [])]  # a slow request
+            streams = ["access", *(["performance"] if record["event"] == "slow request" else [])]
         else:
-            streams = ["app", *(["errors"] if level in {"error", "critical"} else [])]
+            logger = f"{record.get('logger')}."
+            main = next((name for prefix, name in self.own if logger.startswith(prefix)), "app")
+            streams = [main, *(["errors"] if level in {"error", "critical"} else [])]
             streams += ["performance"] if "duration" in record else []
         for stream in streams:
             self.files[stream](line)
@@ -71,11 +76,11 @@ class LogWriter:
         """The error of the last batch of a file."""
         self.files: Mapping[str, LogFile] = {
             stream: LogFile(self.directory / f"{stream}.log", size=settings.size(stream), backlog=settings.backlog)
-            for stream in STREAMS
+            for stream in settings.names
         }
         self._backlog = settings.backlog
         self._pause = settings.flush_interval
-        self._tidying = Tidying(self.directory, {stream: settings.days(stream) for stream in STREAMS})
+        self._tidying = Tidying(self.directory, {stream: settings.days(stream) for stream in settings.names})
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log files: writing", daemon=True)
 

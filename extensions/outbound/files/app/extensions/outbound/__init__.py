@@ -19,6 +19,7 @@ from app.extensions.outbound.settings import (
     CallsExhausted,
     CircuitOpen,
     OutboundSettings,
+    UrlMissing,
     UrlRefused,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "CircuitOpen",
     "Client",
     "OutboundSettings",
+    "UrlMissing",
     "UrlRefused",
     "client",
     "component",

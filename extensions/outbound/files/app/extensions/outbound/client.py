@@ -17,7 +17,7 @@ from app.core.context import outgoing_headers
 from app.core.errors import ServiceError
 from app.core.telemetry import SecurityEvent, emit
 from app.extensions.outbound.guard import Failure, Guard
-from app.extensions.outbound.settings import OutboundSettings, UrlRefused
+from app.extensions.outbound.settings import OutboundSettings, UrlMissing, UrlRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,10 +73,14 @@ class Client:
 
         Raises:
             UrlRefused: the call would leave the address of the service.
+            UrlMissing: the service has no URL, and the call names a path.
             CallFailed: the answer is 5xx or 429, there is no answer in time, or the call was not sent.
         """
         method = method.upper()
         policy = self.guard.policy
+        if not policy.url and httpx2.URL(url).is_relative_url:
+            missing = f"OUTBOUND__SERVICES__{self.guard.service.upper()}__URL"
+            raise UrlMissing from LookupError(f"{missing} is not set, and {url} is a path below it")
         if policy.url and not policy.anywhere and not is_below(httpx2.URL(url), httpx2.URL(policy.url)):
             emit(SecurityEvent("outbound_url_refused", subject=self.guard.service))
             raise UrlRefused

@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from app.core.errors import BadRequest, ExternalServiceFailed
-from app.core.settings import Group
+from app.core.errors import BadRequest, ExternalServiceFailed, ServiceUnavailable
+from app.core.settings import Group, address
 from app.core.telemetry import describe
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -34,7 +34,9 @@ class Policy(Limits):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+    url: Annotated[
+        str, address({"http", "https"}, "https://billing.example.com/v1"), AfterValidator(lambda url: url or "")
+    ] = ""
     anywhere: bool = False
     """Allows calls to other addresses than the URL."""
 
@@ -66,8 +68,9 @@ class OutboundSettings(Limits, Group):
             except ValidationError as error:
                 mistake = error.errors(include_url=False, include_input=False)[0]
                 variable = "__".join(("outbound", "services", service, str(mistake["loc"][0]))).upper()
+                said = mistake["msg"].removeprefix("Value error, ")
                 unknown = mistake["type"] == "extra_forbidden"
-                raise ValueError(f"{variable}: {'unknown setting' if unknown else mistake['msg']}") from error
+                raise ValueError(f"{variable}: {'unknown setting' if unknown else said}") from error
         return self
 
     def policy(self, service: str) -> Policy:
@@ -97,6 +100,13 @@ class UrlRefused(BadRequest):
 
     code = "url_refused"
     message = "this request names an address that is not allowed"
+
+
+class UrlMissing(ServiceUnavailable):
+    """A called service has no URL: its setting is missing."""
+
+    code = "url_missing"
+    message = "a service that this one needs is not configured"
 
 
 class CallsExhausted(CallFailed):

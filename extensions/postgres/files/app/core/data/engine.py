@@ -3,17 +3,18 @@
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg  # type: ignore[import-untyped]
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.core.data.pool import ConnectionLimiter, DatabaseFault, PoolSettings
+from app.core.data.url import checked, driver_arguments, is_pooled, without_parameters
 from app.core.database_errors import AlreadyExists, DatabaseFailed, ReferenceUnknown, ValueMissing, ValueRefused
-from app.core.errors import ServiceError
+from app.core.errors import ConfigurationInvalid, ServiceError
 
 READING: dict[str, Any] = {"read_only": True, "isolation_level": "AUTOCOMMIT"}
 """The options of a connection for reads. Each statement sees what is committed, so no transaction is needed."""
@@ -30,6 +31,9 @@ _FAULTS: dict[str, type[ServiceError]] = {
     "23502": ValueMissing,
     "23514": ValueRefused,
 }
+# Too long, too large, no such date, a NUL byte, an unfinished escape, a wrong regular expression. All else of class 22,
+# such as a division by zero or the label of an enum that no revision has added, is a mistake of the service.
+_FAULTS |= dict.fromkeys(("22001", "22003", "22007", "22008", "22021", "22025", "2201B", "22P05"), ValueRefused)
 _UNDECIDED = ("08", "57P", "40003")
 """Ends of a COMMIT after which it is unknown whether it happened: connection, shutdown, completion unknown."""
 _UNAVAILABLE = ("08", "53", "57", "58", "40", "55P03", "25006")
@@ -41,7 +45,7 @@ CANNOT_CONNECT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interfac
 class DatabaseSettings(PoolSettings):
     """The server, and a limit for each wait."""
 
-    url: str = Field(
+    url: Annotated[str, AfterValidator(checked)] = Field(
         description="The server: postgresql://user:password@host:5432/name.",
         repr=False,
         examples=["postgresql://127.0.0.1/service"],
@@ -52,19 +56,13 @@ class DatabaseSettings(PoolSettings):
     close_timeout: float = Field(0.2, gt=0, description="Seconds for a dead connection to close.")
     idle_ping: float = Field(30.0, ge=0, description="Seconds until an idle connection is tested before use.")
 
-    @field_validator("url")
-    @classmethod
-    def _speaks_postgres(cls, url: str) -> str:
-        scheme, _, rest = url.partition("://")
-        if scheme not in {"postgres", "postgresql", "postgresql+asyncpg"} or not rest:
-            raise ValueError("has to look like postgresql://host:5432/name, user:password@ before the host")
-        return f"postgresql+asyncpg://{rest}"
-
 
 class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
     """A connection that closes in a bounded time, whose time limit can change, and whose COMMIT commits."""
 
     close_timeout = 0.2
+    pooled = False
+    """PgBouncer is before the server, and a SET would reach the next caller's requests."""
     _config: Any
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as asyncpg has it
@@ -90,8 +88,17 @@ class PromptConnection(asyncpg.Connection):  # type: ignore[misc]
 
 def create(settings: DatabaseSettings) -> AsyncEngine:
     """Return an engine with a limit on every wait."""
+    arguments, pooled = driver_arguments(settings.url), is_pooled(settings.url)
+    if pooled:  # a prepared statement stays on one of its connections to the server
+        arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    else:
+        arguments["server_settings"] |= {
+            "statement_timeout": _milliseconds(settings.statement_timeout),
+            "lock_timeout": _milliseconds(settings.statement_timeout),
+            "idle_in_transaction_session_timeout": "15000",
+        }
     engine = create_async_engine(
-        settings.url,
+        without_parameters(settings.url),
         pool_size=settings.pool_size,
         max_overflow=settings.pool_overflow,
         pool_timeout=settings.pool_timeout,
@@ -102,21 +109,21 @@ def create(settings: DatabaseSettings) -> AsyncEngine:
             "timeout": settings.connect_timeout,
             "command_timeout": settings.command_timeout,
             "connection_class": PromptConnection,
-            "server_settings": {
-                "application_name": "app",
-                "statement_timeout": str(int(settings.statement_timeout * 1000)),
-                "lock_timeout": str(int(settings.statement_timeout * 1000)),
-                "idle_in_transaction_session_timeout": "15000",
-            },
+            **arguments,
         },
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         connection.driver_connection.close_timeout = settings.close_timeout
+        connection.driver_connection.pooled = pooled
 
     _keep_fresh(engine, settings.idle_ping)
     return engine
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
 
 
 def _keep_fresh(engine: AsyncEngine, idle: float) -> None:
@@ -149,22 +156,31 @@ def write_limiter(_: DatabaseSettings) -> ConnectionLimiter | None:
 async def allow(connection: AsyncConnection, seconds: float, *, local: bool) -> AsyncIterator[None]:
     """Allow the statements of a block this many seconds, here and on the server. `local`: for one transaction."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    limit = f"statement_timeout = {int(seconds * 1000)}"
+    limit = f"statement_timeout = {_milliseconds(seconds)}"
+    for_session = not local and not driver.pooled
     if local:  # by SQLAlchemy, which sends BEGIN with its first statement: before that SET LOCAL does nothing
         await connection.exec_driver_sql(f"SET LOCAL {limit}")
-    else:
+    elif for_session:
         await driver.execute(f"SET {limit}")
     before = driver.allow(seconds + 0.3)
     try:
         yield
     finally:
         driver.allow(before)
-        if not local and not driver.is_closed():
+        if for_session and not driver.is_closed():
             await driver.execute("RESET statement_timeout")
 
 
 def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
-    """Return an engine for migrations, which may take an hour and wait as long for another replica."""
+    """Return an engine for migrations, which may take an hour and wait as long for another replica.
+
+    Raises:
+        ConfigurationInvalid: the URL is of PgBouncer, and a lock of a session has to last.
+    """
+    if is_pooled(settings.url):
+        raise ConfigurationInvalid(
+            "DATABASE__URL: migrations do not go through PgBouncer (pgbouncer=true): give them the server's own URL"
+        )
     hour = 3600.0
     return create(settings.model_copy(update={"statement_timeout": hour, "command_timeout": hour, "pool_size": 1}))
 
@@ -174,9 +190,21 @@ def gone(_: AsyncEngine) -> str | None:
     return None
 
 
-async def verify(connection: AsyncConnection) -> None:
-    """Check that the server answers."""
-    await connection.execute(text("SELECT 1"))
+async def verify(connection: AsyncConnection, settings: DatabaseSettings) -> None:
+    """Check that the server answers, and that no PgBouncer is before it which the URL does not name."""
+    limit = await connection.scalar(text("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'"))
+    if not is_pooled(settings.url) and limit != _milliseconds(settings.statement_timeout):
+        raise ConfigurationInvalid(
+            "DATABASE__URL: something between the service and PostgreSQL drops statement_timeout: "
+            "if it is PgBouncer, add pgbouncer=true to the parameters of the URL"
+        )
+
+
+def advice(error: str) -> str:
+    """Return what to do about an error of connecting."""
+    if "unsupported startup parameter" in error:
+        return "that is PgBouncer, so add pgbouncer=true to the parameters of the URL"
+    return "make it work, or name another one"
 
 
 async def facts(connection: AsyncConnection) -> dict[str, Any]:
@@ -201,8 +229,8 @@ def fault(error: DBAPIError) -> DatabaseFault | None:
     code = _code(error)
     if code.startswith(_UNAVAILABLE):
         return DatabaseFault(DatabaseFailed)
-    if code.startswith("22") or isinstance(cause, ValueError | OverflowError):
-        return DatabaseFault(ValueRefused)
+    if isinstance(cause, asyncpg.DataError) and isinstance(cause.__cause__, OverflowError | UnicodeError):
+        return DatabaseFault(ValueRefused)  # the driver cannot send it: too large, or no text
     known = _FAULTS.get(code)
     if known is None:
         return None

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from app.core.data.redis_client import Part, RedisClient
-from app.core.settings import Group, address
+from app.core.data.redis_client import Part, RedisClient, check_url
+from app.core.settings import Group, address, taken_by
 from app.extensions.redis.keys import groups
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class RedisSettings(Group):
     """The place of the server, and the limits of waiting for it."""
 
     group: ClassVar[str] = "redis"
-    url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0")] = Field(
+    url: Annotated[str | None, address({"redis", "rediss"}, "redis://host:6379/0"), taken_by(check_url)] = Field(
         None,
         repr=False,
         description="The server: redis://:password@host:6379/0; unset: no cache and no locks.",

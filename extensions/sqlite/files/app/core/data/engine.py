@@ -41,7 +41,6 @@ _FAULTS: dict[str, type[ServiceError]] = {
     "SQLITE_CONSTRAINT_NOTNULL": ValueMissing,
     "SQLITE_CONSTRAINT_CHECK": ValueRefused,
     "SQLITE_TOOBIG": ValueRefused,
-    "SQLITE_MISMATCH": ValueRefused,
 }
 _UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
@@ -199,7 +198,7 @@ def create_for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     return create(settings.model_copy(update={"busy_timeout": 60.0}), foreign_keys=False, make=True)
 
 
-async def verify(connection: AsyncConnection) -> None:
+async def verify(connection: AsyncConnection, _: DatabaseSettings) -> None:
     """Refuse a build of SQLite without foreign keys, and warn of tables that use the ids of deleted rows again."""
     if await connection.scalar(sa.text("PRAGMA foreign_keys")) != 1:
         raise ConfigurationInvalid("this build of SQLite does not enforce foreign keys: use another one")
@@ -211,6 +210,11 @@ async def verify(connection: AsyncConnection) -> None:
             "as docs/operations.md shows",
             ", ".join(reusing),
         )
+
+
+def advice(_: str) -> str:
+    """Return what to do about an error of connecting."""
+    return "make it work, or name another one"
 
 
 async def facts(connection: AsyncConnection) -> dict[str, Any]:

@@ -3,16 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import ClassVar
+
+from pydantic import Field
 
 from app.core.component import Component, State
 from app.core.errors import ConfigurationInvalid
-from app.core.settings import Settings
+from app.core.settings import Group, Settings
 from app.extensions.units import conversion
 from app.extensions.units.conversion import UnitIncompatible, UnitUnknown
 from app.extensions.units.quantity import Quantity, Unit
-from app.extensions.units.settings import UnitsSettings
 
 __all__ = ["Quantity", "Unit", "UnitIncompatible", "UnitUnknown", "UnitsSettings", "component"]
+
+
+class UnitsSettings(Group):
+    """The time of loading the table of units, which takes half a second."""
+
+    group: ClassVar[str] = "units"
+    preload: bool = Field(default=True, description="Load the table of units at the start.")
 
 
 def component(settings: Settings) -> Component:

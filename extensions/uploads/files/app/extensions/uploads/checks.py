@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.core import errors
-from app.core.settings import CommaSeparated, Group, ProjectPath
+from app.core.settings import CommaSeparated, Group, ProjectPath, address
 
 
 class FormExpected(errors.UnsupportedMediaType):
@@ -245,7 +245,9 @@ class UploadsSettings(Group):
     directory: ProjectPath = Field(Path("var/uploads"), description="The folder of the files, without a bucket.")
     bucket: str | None = Field(None, description="The bucket of an S3-compatible store.")
     prefix: str = Field("uploads/", pattern=r"^([\w.-]+/)*$", description="The prefix of names in the bucket.")
-    endpoint: str | None = Field(None, pattern=r"^(https?://.+)?$", description="The store's URL; unset: Amazon's.")
+    endpoint: Annotated[str | None, address({"http", "https"}, "https://s3.example.com")] = Field(
+        None, description="The store's URL; unset: Amazon's."
+    )
     region: str = Field("us-east-1", min_length=1, description="The bucket's region.")
     access_key: str | None = Field(
         None,
