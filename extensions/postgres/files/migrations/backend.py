@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import PostgresqlImpl
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import ENUM
+from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer, PGInspector
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import NullType, TypeEngine
 
@@ -95,16 +96,16 @@ def render_type(kind: TypeEngine[Any], imports: set[str]) -> str | Literal[False
 
 def statements(connection: Connection, dropped: Iterable[TypeEngine[Any]]) -> Statements:
     """Return what a revision runs for enums: a type is created once, and dropped after its last use."""
-    public = connection.dialect.default_schema_name
+    public, preparer = connection.dialect.default_schema_name, PGIdentifierPreparer(connection.dialect)
     types = [
         ENUM(*one["labels"], name=one["name"], schema=None if one["schema"] == public else one["schema"])
-        for one in sa.inspect(connection).get_enums(schema="*")
+        for one in PGInspector(connection).get_enums(schema="*")
     ]
     found = {_key(kind): kind for kind in types}
     wanted = _enums(column.type for table in Base.metadata.tables.values() for column in table.columns)
     new = [wanted[key] for key in sorted(wanted.keys() - found.keys())]
     old = [found[key] for key in sorted(_enums(dropped).keys() & found.keys() - wanted.keys())]
-    names = connection.dialect.identifier_preparer.format_type
+    names = preparer.format_type
     creates, drops = (
         [[text.format(names(kind), ", ".join(map(_quoted, kind.enums))) for kind in kinds] for kinds in (new, old)]
         for text in ("CREATE TYPE {} AS ENUM ({})", "DROP TYPE {}")
