@@ -30,7 +30,7 @@ def remove(name: str, *, rows: bool) -> str:
     """Remove a feature, with its rows if `rows` says so. Returns what was done.
 
     Raises:
-        Refused: something speaks against it, and everything is as before.
+        Refused: it cannot be removed, and everything is as before.
     """
     folder = LIST.parent / name
     code = [
