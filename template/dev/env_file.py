@@ -31,7 +31,6 @@ def setup() -> int:
         content = TARGET.read_bytes()
         end = b"\r\n" if b"\r\n" in content else b"\n"
         lines = ["", *(_with_secret(line) for block in added.values() for line in block)]
-        content += b"" if content.endswith((b"\n", b"\r")) or not content else end
         _write(content + b"".join(line.encode() + end for line in lines))
         sys.stdout.write(f".env: added {', '.join(added)}; to leave one unset, put # before it\n")
     return _review()

@@ -134,6 +134,11 @@ def test_options_and_another_database_later(service: Made) -> None:
     used.run("make", "migrate")
     used.serve(orders=1)
 
+    wrong = used.root / "app" / "features" / "wrong.py"
+    wrong.write_text("def f( ):\n  return missing\n")
+    used.run("make", "fix", status=2)
+    assert wrong.read_text() == "def f():\n    return missing\n"
+
     (used.root / "app" / "main.py").write_text("<<<<<<< before\n")
     said = used.run("make", "dev", status=2)
     assert "conflict markers: settle them in app/main.py\n" in said
