@@ -30,9 +30,8 @@ bench: $(UV) ## Measure the cost of the core, and write benchmarks/results.md
 	$(UV) run python -m benchmarks
 
 fix: $(UV) ## Format, fix what the linter can, and write the manifests' lists of files
-	$(UV) run ruff check --fix
-	$(UV) run ruff format
-	$(UV) run python -m tests.manifests
+	@status=0; $(UV) run ruff check --fix || status=$$?; $(UV) run ruff format && \
+		$(UV) run python -m tests.manifests && exit $$status
 
 manifests: $(UV) ## Write the manifests' lists of files, and README's table of options
 	$(UV) run python -m tests.manifests

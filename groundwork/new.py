@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 from copier import run_copy
 
 from groundwork.errors import Refused, refusing
+from groundwork.prompts import progress, replaceable_defaults
 from groundwork.source import recordable
 
 ANSWERS = ".copier-answers.yml"
@@ -50,8 +52,10 @@ def new(
     anchor = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
     with refusing(), tempfile.TemporaryDirectory(prefix=".groundwork-", dir=anchor) as temporary:
         rendered = Path(temporary, "service")
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ExitStack() as stack:
             warnings.simplefilter("ignore")  # a shallow clone and Copier's own plans are not this user's concern
+            stack.enter_context(replaceable_defaults())
+            stack.enter_context(progress(rendered))
             run_copy(template, rendered, data, vcs_ref=ref, defaults=defaults, quiet=True, unsafe=False)
         answers = yaml.safe_load((rendered / ANSWERS).read_text(encoding="utf-8"))
         destination = destination or folder / answers["project_slug"]

@@ -3,13 +3,12 @@
 import asyncio
 import sys
 from contextlib import aclosing
-from functools import partial
-from typing import Any, Literal
 
+import structlog
 from alembic import context
-from sqlalchemy import Connection, Dialect, TypeDecorator
+from alembic.util import CommandError
+from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateTable
 
 import app.extensions
 import app.features  # noqa: F401  # every feature's tables are in Base.metadata once it is imported
@@ -22,41 +21,41 @@ from app.core.observability import logging
 from app.core.observability.logging import LogSettings
 from app.core.settings import ServiceSettings, Settings
 from app.main import load_settings, refuse
-from migrations import backend, losses
+from migrations import autogenerate, backend
 
-
-def render(kind: str, item: object, _: object) -> str | Literal[False]:
-    """Write a type of the service as the plain type below it: a revision must not change when that type does."""
-    if kind != "type" or not isinstance(item, TypeDecorator) or type(item).__module__.startswith("sqlalchemy."):
-        return False  # SQLAlchemy's own, such as Interval, is written as it is
-    return f"sa.{item.impl_instance!r}"
-
-
-def is_made(item: Any, name: str | None, kind: str, reflected: bool, _: Any, *, dialect: Dialect) -> bool:
-    """Return whether this database has such an object: it makes no CHECK for a type that it has itself."""
-    if kind != "check_constraint" or reflected:
-        return True
-    return str(name) in str(CreateTable(item.table).compile(dialect=dialect))
+logger = structlog.get_logger("migrations")
+LOCAL = {"", "localhost", "127.0.0.1", "::1"}
+"""The hosts of a database on this machine."""
 
 
 def migrate(connection: Connection) -> None:
     """Run the migrations, one process at a time: ten replicas may start them at once."""
-    tables = set(Base.metadata.tables)
-    context.configure(
-        connection=connection,
-        target_metadata=Base.metadata,
-        compare_type=True,
-        compare_server_default=True,
-        render_item=render,
-        autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
-        process_revision_directives=losses.name_losses,
-        include_object=partial(is_made, dialect=connection.dialect),
-        # The tables of others (a job queue, a backup tool) are never dropped.
-        include_name=lambda name, kind, _: kind != "table" or name in tables,
-        **backend.CONFIGURATION,
-    )
+    autogenerate.check_schemas(connection)
+    context.configure(connection=connection, **autogenerate.Comparison(connection, context.script).options())
     with engine.migration_lock(connection), context.begin_transaction():
+        if resets():
+            backend.empty(connection)
+            logger.warning("the database was emptied")
         context.run_migrations()
+
+
+def resets() -> bool:
+    """Return whether `make reset-database` asks to delete everything first."""
+    return bool(context.get_x_argument(as_dictionary=True).get("reset"))
+
+
+def check_reset(service: ServiceSettings, database: DatabaseSettings) -> None:
+    """Refuse to delete what may matter.
+
+    Raises:
+        ConfigurationInvalid: the service is not in development, or its database is on another machine.
+    """
+    url = make_url(database.url)
+    hosts = [url.host or "", *url.normalized_query.get("host", ())]
+    far = [host for host in hosts if host not in LOCAL and not host.startswith("/")]
+    if service.environment != "development" or far:
+        where = f"on {far[0]}" if far else f"in {service.environment}"
+        raise ConfigurationInvalid(f"a database {where} is not reset: only one of this machine, in development")
 
 
 async def connect(settings: Settings) -> None:
@@ -66,6 +65,8 @@ async def connect(settings: Settings) -> None:
         ConfigurationInvalid: it cannot be opened, or refuses what a revision does, which is then rolled back.
     """
     database = settings.of(DatabaseSettings)
+    if resets():
+        check_reset(settings.of(ServiceSettings), database)
     connectable = engine.create_for_migrations(database)
     try:
         try:
@@ -84,6 +85,28 @@ async def connect(settings: Settings) -> None:
         await connectable.dispose()
 
 
+def explained(error: CommandError) -> str:
+    """Return what Alembic says, and what to do."""
+    heads = context.script.get_heads()
+    if len(heads) > 1:
+        return autogenerate.several_heads(heads)
+    if "not up to date" in str(error):
+        return "the database lacks a revision: run `make migrate` first"
+    if "locate revision" in str(error):
+        return f"{error}: restore its file, or run `make reset-database` if this is your own database"
+    return str(error)
+
+
+def print_sql() -> None:
+    """Print the SQL of revisions (`--sql`) and nothing else, without settings or a database."""
+    context.configure(dialect_name=backend.DIALECT, target_metadata=Base.metadata, literal_binds=True)
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except CommandError as error:
+        sys.exit(explained(error))
+
+
 def main() -> None:
     """Read the settings, then migrate. A mistake is one line."""
     try:
@@ -95,6 +118,11 @@ def main() -> None:
         asyncio.run(connect(settings))
     except ConfigurationInvalid as error:
         sys.exit(refuse(error))
+    except CommandError as error:
+        sys.exit(refuse(ConfigurationInvalid(explained(error))))
 
 
-main()
+if context.is_offline_mode():
+    print_sql()
+else:
+    main()

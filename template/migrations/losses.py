@@ -3,8 +3,8 @@
 import logging
 import os
 import textwrap
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic.ddl.impl import DefaultImpl
@@ -17,6 +17,15 @@ from sqlalchemy.types import TypeEngine
 from app.core.errors import ConfigurationInvalid
 
 logger = logging.getLogger(__name__)
+
+
+class Statements(NamedTuple):
+    """The statements of a new revision before its operations and after them, in `upgrade` and in `downgrade`."""
+
+    first: Sequence[str] = ()
+    last: Sequence[str] = ()
+    undo_first: Sequence[str] = ()
+    undo_last: Sequence[str] = ()
 
 
 class CarefulImpl(DefaultImpl):
@@ -142,7 +151,9 @@ def name_losses(context: MigrationContext, _: Any, directives: list[ops.Migratio
 
 def _named(upgrade: ops.UpgradeOps, dialect: Dialect) -> Iterator[str]:
     for table in upgrade.ops:
-        if not isinstance(table, ops.ModifyTableOps):  # autogenerate drops no table: env.py leaves out what is no model
+        if isinstance(table, ops.DropTableOp):
+            yield f"drops the table {table.table_name}"
+        if not isinstance(table, ops.ModifyTableOps):
             continue
         name = table.table_name
         added = [one.column.name for one in table.ops if isinstance(one, ops.AddColumnOp)]

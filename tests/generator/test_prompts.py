@@ -33,7 +33,8 @@ def terminal(arguments: list[str], folder: Path) -> Iterator["pexpect.spawn[str]
 
 
 def answer(child: "pexpect.spawn[str]", question: str, keys: str = ENTER) -> None:
-    """Wait for a question, then type."""
+    """Wait for a question, which says how many there are, then type."""
+    child.expect_exact(f"{ASKED.index(question) + 1} of {len(ASKED)}:")
     child.expect_exact(QUESTIONS[question]["help"])
     child.send(keys)
 
@@ -64,13 +65,13 @@ def test_enter_everywhere_gives_the_defaults(front: str, template: Path, tmp_pat
 
 def test_every_question_is_answered_otherwise_at_the_terminal(template: Path, tmp_path: Path) -> None:
     with terminal([*PROGRAM, "service", "--template", str(template)], tmp_path) as child:
-        answer(child, "project_name", f"{CLEAR}9 lives{ENTER}")
+        answer(child, "project_name", f"9 lives{ENTER}")  # typing replaces the default
         child.expect_exact("9 lives is refused")
         child.send(f"{CLEAR}Harbour Office{ENTER}")
         child.expect_exact("harbour-office")  # the slug that it suggests
         child.send(ENTER)
-        answer(child, "description", f"{CLEAR}Ships in and out{ENTER}")
-        answer(child, "author_name", f"{CLEAR}Ada{ENTER}")
+        answer(child, "description", f"Ships in and out{ENTER}")
+        answer(child, "author_name", f"Ada{ENTER}")
         answer(child, "author_email", f"ada{ENTER}")
         child.expect_exact("ada is refused")
         child.send(f"@example.com{ENTER}")
@@ -86,6 +87,7 @@ def test_every_question_is_answered_otherwise_at_the_terminal(template: Path, tm
         answer(child, "ci", DOWN * (len(CHOICES["ci"]) - 1) + ENTER)
         answer(child, "response_format", DOWN + ENTER)
         answer(child, "sample", "n")
+        child.expect(r"writing the service: \d+ files")
         child.expect(pexpect.EOF)
         child.wait()
         assert child.exitstatus == 0

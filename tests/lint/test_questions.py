@@ -155,3 +155,9 @@ def test_macros_are_only_imported() -> None:
     assert not "".join(
         part.data for node in shown for part in node.nodes if isinstance(part, nodes.TemplateData)
     ).strip()
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_text_of_a_choice_fits_a_narrow_terminal(name: str) -> None:
+    part = MANIFESTS[name]
+    assert len(f"{part['title']}: {part['help']}") <= 72, "a prompt cuts it at 80 columns, eight of which are its own"

@@ -7,7 +7,7 @@ import pytest
 from tests.render import render
 from tests.tree import CHOICES
 
-MOST = {"minimal": 90, "standard": 131, "production": 257}
+MOST = {"minimal": 92, "standard": 133, "production": 259}
 
 
 @pytest.mark.parametrize("database", CHOICES["database"])

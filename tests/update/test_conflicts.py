@@ -49,7 +49,7 @@ def test_the_command_ends_with_status_0_all_the_same(clashing: Path) -> None:
 def test_a_service_with_markers_cannot_be_committed_through_its_hooks_nor_pass_its_check(clashing: Path) -> None:
     update(clashing)
     makefile = git(clashing, "show", "HEAD:Makefile")
-    assert "conflict markers: settle the lines above" in makefile
+    assert "conflict markers: settle them in" in makefile
     pattern = r"^(<{7}|>{7})( |$)"
     assert git(clashing, "grep", "--no-index", "--exclude-standard", "-lIE", pattern).split() == ["Makefile"]
 

@@ -113,7 +113,7 @@ async def test_the_service_refuses_a_database_of_another_revision(
         await connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
         await connection.execute(text("INSERT INTO alembic_version VALUES ('from-the-future')"))
     await engine.dispose()
-    with pytest.raises(ConfigurationInvalid, match=r"at revision from-the-future .* run `make migrate`"):
+    with pytest.raises(ConfigurationInvalid, match=r"at revision from-the-future .*: deploy the version that has it"):
         await start(database={"url": own_database_url})
 
 

@@ -1,15 +1,20 @@
-"""PostgreSQL: changes tables in place and checks every rule itself, but rounds what a narrower type cannot hold."""
+"""PostgreSQL: changes tables in place and checks every rule itself, but rounds values, and has types of its own."""
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic.ddl.postgresql import PostgresqlImpl
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import ENUM
+from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer, PGInspector
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import NullType, TypeEngine
 
-from migrations.losses import CarefulImpl, check_revision, holds_all
+from app.core.models import Base
+from migrations.losses import CarefulImpl, Statements, check_revision, holds_all
 
 
 class CarefulPostgres(CarefulImpl, PostgresqlImpl):
@@ -71,5 +76,71 @@ def _is_cast(using: str | None, column: str) -> bool:
     )
 
 
+DIALECT = CarefulPostgres.__dialect__
+SCHEMAS = True
+DIALECT = CarefulPostgres.__dialect__
+SCHEMAS = True
+"""A model may be in a schema of its own."""
 CONFIGURATION: dict[str, Any] = {"on_version_apply": check_revision}
 """Options of Alembic's `context.configure`."""
+
+
+def render_type(kind: TypeEngine[Any], imports: set[str]) -> str | Literal[False]:
+    """Write the type of an enum as one that the revision creates itself: each of its tables would create it."""
+    if not (isinstance(kind, sa.Enum) and kind.native_enum and kind.name):
+        return False
+    imports.add("from sqlalchemy.dialects import postgresql")
+    schema = f", schema={kind.schema!r}" if kind.schema else ""
+    return f"postgresql.ENUM({', '.join(map(repr, kind.enums))}, name={str(kind.name)!r}{schema}, create_type=False)"
+
+
+def statements(connection: Connection, dropped: Iterable[TypeEngine[Any]]) -> Statements:
+    """Return what a revision runs for enums: a type is created once, and dropped after its last use."""
+    public, preparer = connection.dialect.default_schema_name, PGIdentifierPreparer(connection.dialect)
+    types = [
+        ENUM(*one["labels"], name=one["name"], schema=None if one["schema"] == public else one["schema"])
+        for one in PGInspector(connection).get_enums(schema="*")
+    ]
+    found = {_key(kind): kind for kind in types}
+    wanted = _enums(column.type for table in Base.metadata.tables.values() for column in table.columns)
+    new = [wanted[key] for key in sorted(wanted.keys() - found.keys())]
+    old = [found[key] for key in sorted(_enums(dropped).keys() & found.keys() - wanted.keys())]
+    names = preparer.format_type
+    creates, drops = (
+        [[text.format(names(kind), ", ".join(map(_quoted, kind.enums))) for kind in kinds] for kinds in (new, old)]
+        for text in ("CREATE TYPE {} AS ENUM ({})", "DROP TYPE {}")
+    )
+    labels = [line for key in sorted(wanted.keys() & found.keys()) for line in _labels(found[key], wanted[key], names)]
+    return Statements([*creates[0], *labels], drops[1], creates[1], drops[0])
+
+
+def _labels(old: sa.Enum, new: sa.Enum, names: Callable[[sa.Enum], str]) -> Iterator[str]:
+    """Add the labels that are new. A downgrade leaves them: PostgreSQL cannot remove one."""
+    before = None
+    for label in new.enums:
+        if label not in old.enums:
+            place = f"AFTER {_quoted(before)}" if before else f"BEFORE {_quoted(old.enums[0])}"
+            yield f"ALTER TYPE {names(old)} ADD VALUE IF NOT EXISTS {_quoted(label)} {place}"
+        before = label
+
+
+def _enums(types: Iterable[TypeEngine[Any]]) -> dict[tuple[str, str], sa.Enum]:
+    plain = [kind.impl_instance if isinstance(kind, sa.TypeDecorator) else kind for kind in types]
+    plain = [kind.item_type if isinstance(kind, sa.ARRAY) else kind for kind in plain]
+    return {_key(kind): kind for kind in plain if isinstance(kind, sa.Enum) and kind.native_enum and kind.name}
+
+
+def _key(kind: sa.Enum) -> tuple[str, str]:
+    return kind.schema or "", str(kind.name)
+
+
+def _quoted(label: str) -> str:
+    return "'" + label.replace("'", "''").replace(":", r"\:") + "'"  # a colon would be a parameter
+
+
+def empty(connection: Connection) -> None:
+    """Drop everything."""
+    quote = connection.dialect.identifier_preparer.quote
+    for name in {*sa.inspect(connection).get_schema_names()} - {"information_schema"}:
+        connection.execute(text(f"DROP SCHEMA {quote(name)} CASCADE"))
+    connection.execute(text(f"CREATE SCHEMA {quote(str(connection.dialect.default_schema_name))}"))

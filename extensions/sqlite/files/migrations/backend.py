@@ -2,7 +2,8 @@
 
 import logging
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from alembic.ddl.sqlite import SQLiteImpl
 from alembic.operations.batch import ApplyBatchImpl
@@ -198,8 +199,30 @@ def _warn(connection: Connection, table: Table) -> None:
         logger.warning("the copy of %s has no %s: create it again if you need it", table.name, ", ".join(left_out))
 
 
+DIALECT = CarefulSQLite.__dialect__
+SCHEMAS = False
+"""SQLite has no schemas."""
 CONFIGURATION: dict[str, Any] = {
     "render_as_batch": True,
     "on_version_apply": (losses.check_revision, check_revision),
 }
 """Options of Alembic's `context.configure`: https://alembic.sqlalchemy.org/en/latest/batch.html"""
+
+
+def render_type(_: TypeEngine[Any], __: set[str]) -> Literal[False]:
+    """Leave each type as it is."""
+    return False
+
+
+def statements(_: Connection, __: Iterable[TypeEngine[Any]]) -> losses.Statements:
+    """Return nothing: a type is a part of its column."""
+    return losses.Statements()
+
+
+def empty(connection: Connection) -> None:
+    """Drop everything."""
+    found = connection.exec_driver_sql("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')").all()
+    quote = connection.dialect.identifier_preparer.quote
+    for kind, name in found:
+        if not name.startswith("sqlite_"):
+            connection.exec_driver_sql(f"DROP {kind} IF EXISTS {quote(name)}")

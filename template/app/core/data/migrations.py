@@ -37,11 +37,14 @@ async def verify(connection: AsyncConnection) -> None:
     """Raise `ConfigurationInvalid` if the database and the files differ."""
     wanted, found = heads(), await _found(connection)
     if found != wanted:
-        raise ConfigurationInvalid(
-            f"the database is at revision {_names(found)} and this version of the service needs {_names(wanted)}: "
-            "run `make migrate`",
-            exit_status=3,
-        )
+        revisions, _ = _read(VERSIONS)
+        todo = "run `make migrate`"
+        if len(wanted) > 1:
+            todo = "run `make merge-migrations`, then `make migrate`"
+        elif found - revisions:
+            todo = "deploy the version that has it, or run `make reset-database` if this is your own database"
+        state = f"the database is at revision {_names(found)} and this version of the service needs {_names(wanted)}"
+        raise ConfigurationInvalid(f"{state}: {todo}", exit_status=3)
 
 
 async def verify_running(connection: AsyncConnection) -> None:

@@ -55,7 +55,7 @@ class AccessLog:
 
     def closed(self, request: RequestContext, route: str, duration: float, code: int, received: int, sent: int) -> None:
         """Write the record of a WebSocket with its close code and the number of messages."""
-        if self.quiet or logging.INFO < self.lowest:
+        if self.quiet or self.lowest > logging.INFO:
             return
         record = {
             "route": route,
