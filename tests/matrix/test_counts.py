@@ -7,7 +7,7 @@ import pytest
 from tests.render import render
 from tests.tree import CHOICES
 
-MOST = {"minimal": 85, "standard": 126, "production": 252}
+MOST = {"minimal": 87, "standard": 128, "production": 259}
 
 
 @pytest.mark.parametrize("database", CHOICES["database"])
