@@ -7,7 +7,7 @@ import pytest
 from tests.render import render
 from tests.tree import CHOICES
 
-MOST = {"minimal": 87, "standard": 128, "production": 259}
+MOST = {"minimal": 92, "standard": 133, "production": 264}
 
 
 @pytest.mark.parametrize("database", CHOICES["database"])

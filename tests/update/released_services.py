@@ -14,7 +14,7 @@ from tests.update.next_release import change
 from tests.update.services import commit
 
 PAGES = ["docs/extending.md", "docs/options.md", "docs/options/*.md"]
-"""Where the releases show code: since 0.4.0, each option has a page."""
+"""The pages with code: since 0.4.0, each option has one."""
 YOURS = ("app/features/", "tests/features/")
 Names = dict[str, set[str]]
 """Modules, each with the names that are imported from it."""
