@@ -21,7 +21,7 @@ from app.main import SETTINGS, create_app, default_components
 from tests.database import databases
 
 ROOT = Path(__file__).parents[1]
-pytest_plugins = [f"tests.fixtures.{found.name}" for found in iter_modules([str(ROOT / "tests" / "fixtures")])]
+pytest_plugins = [f"tests.options.{found.name}" for found in iter_modules([str(ROOT / "tests" / "options")])]
 Serve = Callable[..., Awaitable[ASGIApp]]
 Start = Callable[..., Awaitable[httpx2.AsyncClient]]
 NewDatabase = Callable[[], AbstractContextManager[str]]

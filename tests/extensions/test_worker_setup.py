@@ -13,7 +13,7 @@ from tests.render import render
 TEST = """from httpx2 import AsyncClient
 
 from app.features.notes.jobs import index_note
-from tests.fixtures.worker import RunJobs
+from tests.options.worker import RunJobs
 
 
 async def test_a_note_is_indexed(client: AsyncClient, run_jobs: RunJobs) -> None:

@@ -59,7 +59,7 @@ def test_each_snippet_of_the_page_about_tests_runs_and_each_fixture_is_there(ren
     enabled = [name for name in CHOICES["extensions"] if (EXTENSIONS / name / "docs" / "testing.md").exists()]
     service = rendered(copy=True, migrated=False, extensions=enabled, delivery=[])
     page = (service.root / "docs" / "testing.md").read_text()
-    names = {path.stem for path in (service.root / "tests" / "fixtures").glob("*.py")}
+    names = {path.stem for path in (service.root / "tests" / "options").glob("*.py")}
     assert names <= set(enabled)
     folder = service.root / "tests" / "features"
     snippets = [block.content for block in blocks(page) if block.language == "python"]
