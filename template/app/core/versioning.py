@@ -43,5 +43,5 @@ def versioned(
         prefix=f"/api/v{version}/{name}",
         tags=[name],
         deprecated=True if deprecated else None,
-        dependencies=[*dependencies, Depends(announce)] if headers else [*dependencies],
+        dependencies=[*([Depends(announce)] if headers else []), *dependencies],  # so that refusals announce it too
     )

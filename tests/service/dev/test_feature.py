@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Table
 
+from app.core.models import Base
 from dev.feature import LIST, Refused, feature, main
 from tests.conftest import ROOT
 
@@ -94,6 +96,16 @@ def test_a_refusal_is_one_line_and_writes_nothing(
     assert tree(folder) == before
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_table_of_another_part_keeps_its_name() -> None:
+    table = Table("keys", Base.metadata)
+    try:
+        with pytest.raises(Refused, match="there is a table 'keys'"):
+            feature("keys", "a:str", "", "")
+    finally:
+        Base.metadata.remove(table)
+
+
 @pytest.mark.parametrize(
     "end",
     [
@@ -115,6 +127,7 @@ def test_a_list_that_cannot_be_edited_safely_is_left_alone(folder: Path, end: st
     [
         ("return []", "return [customers.component()]"),
         ("return [one()]", "return [one(), customers.component()]"),
+        ("return [\n        one(\n            1,\n        ),\n    ]", "return [one(1), customers.component()]"),
         ("x = 'é'\n    return [one('é'), *more(x)]", "return [one('é'), *more(x), customers.component()]"),
         (
             "return [\n        one(),  # first\n        two(),  # last\n    ]",
