@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
+from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,6 +21,7 @@ from app.main import SETTINGS, create_app, default_components
 from tests.database import databases
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = [f"tests.options.{found.name}" for found in iter_modules([str(ROOT / "tests" / "options")])]
 Serve = Callable[..., Awaitable[ASGIApp]]
 Start = Callable[..., Awaitable[httpx2.AsyncClient]]
 NewDatabase = Callable[[], AbstractContextManager[str]]
@@ -77,14 +79,23 @@ def configured(database_url: str, tmp_path: Path) -> Callable[..., Settings]:
 
 
 @pytest.fixture
-async def serve(configured: Callable[..., Settings]) -> AsyncIterator[Serve]:
+def resources() -> dict[str, Any]:
+    """The open resources of the service that the test opened last: `resources["database"]`."""
+    return {}
+
+
+@pytest.fixture
+async def serve(configured: Callable[..., Settings], resources: dict[str, Any]) -> AsyncIterator[Serve]:
     """Opens the service, and returns it as a server would call it: for what a client cannot see."""
     async with AsyncExitStack() as stack:
 
         async def open_service(*, extra: Sequence[Component] = (), **groups: Mapping[str, Any]) -> ASGIApp:
             settings = configured(**groups)
             app = create_app([*default_components(settings), *extra], settings)
-            return await stack.enter_async_context(Opened(app))
+            opened = Opened(app)
+            served = await stack.enter_async_context(opened)
+            resources.update(opened.state)
+            return served
 
         yield open_service
 
@@ -115,12 +126,13 @@ class Opened:
     def __init__(self, app: Service) -> None:
         self.app = app
         self.lifespan = app.router.lifespan_context(app)
+        self.state: dict[str, Any] = {}
 
     async def __aenter__(self) -> ASGIApp:
-        state = await self.lifespan.__aenter__()
+        self.state = dict(await self.lifespan.__aenter__() or {})
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            await self.app({**scope, "state": dict(state or {})}, receive, send)
+            await self.app({**scope, "state": dict(self.state)}, receive, send)
 
         return serve
 

@@ -7,6 +7,7 @@ TESTED = {
     "make test": "docs/test_readme::test_the_first_screen_scaffolds_and_the_next_command_passes",
     "make dev": "docs/test_readme::test_the_outputs_are_the_real_ones",
     "curl -i http://127.0.0.1:8000/health/ready": "docs/test_readme::test_the_outputs_are_the_real_ones",
+    'make feature name=notes fields="text:str"': "docs/test_extending::test_a_slice_is_added_as_the_page_says",
     'make migration m="add notes"': "docs/test_extending::test_a_slice_is_added_as_the_page_says",
     "make migrate": "docs/test_extending::test_a_slice_is_added_as_the_page_says",
     "uvx copier update --defaults": "docs/test_pages::test_an_update_is_taken_as_the_page_says",

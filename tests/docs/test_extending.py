@@ -27,15 +27,21 @@ def service(rendered: Render, shell: Shell, tmp_path: Path) -> Path:
 
 def test_a_slice_is_added_as_the_page_says(service: Path, shell: Shell) -> None:
     page = (service / "docs" / "extending.md").read_text()
-    written = {block.path for block in blocks(page) if block.path}
+    first, *others = commands(page)
+    assert first == 'make feature name=notes fields="text:str"'
+    assert others[-2:] == ["make check", "make test"]
+    said = shell(first, service)
+    assert all(command in said for command in others[:2])
+    router = (service / "app/features/notes/router.py").read_text()
     for block in blocks(page):
         if block.path:
             write(service, block)
-    assert commands(page)[-2:] == ["make check", "make test"]
-    for command in commands(page):
+        elif block.language == "python":
+            assert block.content in router, block.content
+    for command in others:
         shell(command, service)
     status = git(service, "status", "--porcelain", "--untracked-files=all").splitlines()
-    assert len(status) == len(written) + 1  # and the migration
+    assert {block.path for block in blocks(page) if block.path} <= {line[3:] for line in status}
     assert all(line[3:].startswith(YOURS) for line in status), status
     # And it can be committed: the hooks that `make setup` installed have nothing to say against it.
     git(service, "add", "--all")

@@ -124,7 +124,7 @@ def test_the_tree_is_what_one_gets(rendered: Render) -> None:
         assert (root / path).exists(), path
     kept_short = {"CHANGELOG.md", "LICENSE", "README.md", "alembic.ini", "ops"}
     small = {".gitignore", ".pre-commit-config.yaml", ".dockerignore", "renovate.json"}
-    small |= {"compose.yaml", "compose.production.yaml"}
+    small |= {"compose.yaml", "compose.production.yaml", ".editorconfig", ".vscode"}
     assert {path.name for path in root.iterdir()} - shown <= kept_short | small
 
 

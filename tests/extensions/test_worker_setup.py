@@ -10,31 +10,48 @@ from tests.extensions.worker_service import SERVERS
 from tests.live.conftest import Make
 from tests.render import render
 
+TEST = """from httpx2 import AsyncClient
+
+from app.features.notes.jobs import index_note
+from tests.options.worker import RunJobs
+
+
+async def test_a_note_is_indexed(client: AsyncClient, run_jobs: RunJobs) -> None:
+    await client.post("/api/v1/notes", json={"text": "buy milk"})
+    assert await run_jobs() == [index_note.later(note_id=1)]
+"""
+
 
 def test_the_guides_jobs_run_in_the_slice_of_the_page_about_extending(rendered: Make) -> None:
     service = rendered(copy=True, extensions=SERVERS["postgres"], sample=False, database="postgres")
-    pages = [(service.root / "docs" / name).read_text() for name in ("extending.md", "options/worker.md")]
-    for block in [block for page in pages for block in blocks(page) if block.path]:
-        write(service.root, block)
-    (enqueue,) = [block.content for block in blocks(pages[1]) if block.content.startswith("await jobs.enqueue(")]
+    page = (service.root / "docs/options/worker.md").read_text()
+    (job,) = [block for block in blocks(page) if block.path]
+    (enqueue,) = [block.content for block in blocks(page) if block.content.startswith("await jobs.enqueue(")]
+    made = service.run("dev.feature", "notes", "text:str")
+    assert made.returncode == 0, made.stdout
+    write(service.root, job)
     router = service.root / "app" / "features" / "notes" / "router.py"
     text = router.read_text()
     for before, after in (
-        ("        emit_once_committed(", f"        {enqueue}        emit_once_committed("),
-        ("database: DatabaseDep) -> NoteOutput:", "database: DatabaseDep, jobs: JobsDep) -> NoteOutput:"),
+        ("service.create(session, data)\n", f"service.create(session, data)\n        {enqueue}"),
+        ("data: NoteInput, database: DatabaseDep,", "data: NoteInput, jobs: JobsDep, database: DatabaseDep,"),
         (
-            "from app.features.notes.models",
-            "from app.features.notes.jobs import index_note\nfrom app.features.notes.models",
+            "from app.features.notes.schemas",
+            "from app.features.notes.jobs import index_note\nfrom app.features.notes.schemas",
         ),
-        ("from app.features.notes.jobs", "from app.extensions.worker import JobsDep\nfrom app.features.notes.jobs"),
+        (
+            "from app.features.notes import service",
+            "from app.extensions.worker import JobsDep\nfrom app.features.notes import service",
+        ),
     ):
         assert before in text
         text = text.replace(before, after, 1)
     router.write_text(text)
     assert service.run("alembic", "revision", "--autogenerate", "-m", "add notes").returncode == 0
+    (service.root / "tests/features/test_jobs.py").write_text(TEST)
     for command in (
-        ["ruff", "check"],
-        ["ruff", "format", "--check"],
+        ["ruff", "check", "--fix"],
+        ["ruff", "format"],
         ["mypy", "app/features", "tests/features"],
         ["pytest", "-q", "tests/features"],
     ):

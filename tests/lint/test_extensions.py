@@ -166,7 +166,7 @@ def test_what_is_no_seed_is_the_templates_whole(name: str) -> None:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_service_has_no_test_of_the_templates(name: str) -> None:
     shipped = {path for path in paths(name) if path.startswith("tests/") and not path.startswith("tests/features/")}
-    assert shipped <= {"tests/answers.py", "tests/database.py"}
+    assert shipped <= {"tests/answers.py", "tests/database.py", f"tests/options/{name}.py"}
 
 
 @pytest.mark.parametrize("name", CHOICES["extensions"])

@@ -7,7 +7,7 @@ import pytest
 from tests.render import render
 from tests.tree import CHOICES
 
-MOST = {"minimal": 92, "standard": 133, "production": 259}
+MOST = {"minimal": 100, "standard": 142, "production": 275}
 
 
 @pytest.mark.parametrize("database", CHOICES["database"])

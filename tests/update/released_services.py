@@ -14,7 +14,7 @@ from tests.update.next_release import change
 from tests.update.services import commit
 
 PAGES = ["docs/extending.md", "docs/options.md", "docs/options/*.md"]
-"""Where the releases show code: since 0.4.0, each option has a page."""
+"""The pages with code: since 0.4.0, each option has one."""
 YOURS = ("app/features/", "tests/features/")
 Names = dict[str, set[str]]
 """Modules, each with the names that are imported from it."""
@@ -48,6 +48,8 @@ json.dump(found, sys.stdout)
 def work(root: Path, url: str) -> None:
     """Do what the pages of a new service say, beside its sample slice, and commit it."""
     written = set()
+    if (root / "dev/feature.py").exists():  # since 0.5.0, the page begins with `make feature`
+        run(root, url, "-m", "dev.feature", "notes", "text:str")
     for page in [found for pattern in PAGES for found in sorted(root.glob(pattern))]:
         for block in blocks(page.read_text()):
             if block.path and block.path.startswith(YOURS):
@@ -66,10 +68,15 @@ def work(root: Path, url: str) -> None:
 def enqueue_a_job(router: Path) -> None:
     """Enqueue the job of the page where a note is written."""
     imported = "from app.extensions.worker import JobsDep\nfrom app.features.notes.jobs import index_note\n"
-    change(router, "^(?=from app.features.notes.models)", imported)
-    change(router, r"(async def write_note\(.*?DatabaseDep)\)", r"\1, jobs: JobsDep)")
-    enqueue = "await jobs.enqueue(index_note.later(note_id=written.id), key=str(written.id), within=session)"
-    change(router, r"^( +)(?=emit_once_committed)", rf"\1{enqueue}\n\1")
+    change(router, "^(?=from app.features.notes)", imported)
+    change(router, r"(async def (?:write|create)_note\(.*?DatabaseDep)", r"\1, jobs: JobsDep")
+    enqueue = "await jobs.enqueue(index_note.later(note_id=NOTE.id), key=str(NOTE.id), within=session)"
+    if "async def create_note" in router.read_text():  # since 0.5.0
+        created = enqueue.replace("NOTE", "created")
+        change(router, r"^( +)(created = await [^\n]*\n)", rf"\1\2\1{created}\n")
+    else:
+        written = enqueue.replace("NOTE", "written")
+        change(router, r"^( +)(?=emit_once_committed)", rf"\1{written}\n\1")
 
 
 def run(root: Path, url: str, *arguments: str, given: str = "") -> str:

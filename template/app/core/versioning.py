@@ -1,16 +1,23 @@
 """Versions of the API: features are below /api/v1, a second version beside it, and a version may announce its end."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from fastapi import Depends
+from fastapi.params import Depends as Dependency
 
 from app.core import context
 from app.core.http.response_format import Router
 
 
 def versioned(
-    name: str, *, version: int = 1, deprecated: datetime | None = None, sunset: datetime | None = None
+    name: str,
+    *,
+    version: int = 1,
+    deprecated: datetime | None = None,
+    sunset: datetime | None = None,
+    dependencies: Sequence[Dependency] = (),
 ) -> Router:
     """Return the router of one feature: `versioned("books")` answers below /api/v1/books.
 
@@ -19,6 +26,7 @@ def versioned(
         version: the version of the API.
         deprecated: since when callers should move on; sent as `Deprecation` (RFC 9745).
         sunset: when it goes away; sent as `Sunset` (RFC 8594).
+        dependencies: the dependencies of all its routes, such as a guard.
     """
     headers: list[tuple[bytes, bytes]] = []
     if deprecated:
@@ -35,5 +43,5 @@ def versioned(
         prefix=f"/api/v{version}/{name}",
         tags=[name],
         deprecated=True if deprecated else None,
-        dependencies=[Depends(announce)] if headers else [],
+        dependencies=[*([Depends(announce)] if headers else []), *dependencies],  # so that refusals announce it too
     )

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import httpx2
 import pytest
+from fastapi import Depends
 
 from app.core.component import Component
-from app.core.errors import NotFound
+from app.core.errors import NotFound, PermissionDenied
 from app.core.versioning import versioned
 from tests.answers import content
 from tests.conftest import Start
@@ -69,3 +70,21 @@ async def test_times_of_other_zones_are_sent_in_gmt(start: Start) -> None:
     router.add_api_route("", read_old)
     client = await start(extra=[Component(name="moving", routers=[router])])
     assert (await client.get("/api/v1/moving")).headers["sunset"] == "Tue, 30 Jun 2026 23:00:00 GMT"
+
+
+@pytest.mark.parametrize("deprecated", [None, datetime(2026, 1, 1, tzinfo=UTC)])
+async def test_the_dependencies_of_a_feature_are_before_all_its_routes(
+    start: Start, deprecated: datetime | None
+) -> None:
+    async def refuse() -> None:
+        raise PermissionDenied
+
+    closed = versioned("vaults", deprecated=deprecated, dependencies=[Depends(refuse)])
+
+    @closed.get("")
+    async def read() -> int:
+        return 1
+
+    client = await start(extra=[Component(name="vaults", routers=[closed])])
+    answer = await client.get("/api/v1/vaults")
+    assert (answer.status_code, "deprecation" in answer.headers) == (403, deprecated is not None)

@@ -9,14 +9,32 @@ from anyio import to_thread
 from app.core.component import Check, Component, State
 from app.core.settings import Settings
 from app.extensions.uploads.checks import UploadsSettings
-from app.extensions.uploads.receiving import Batch, FileResult, Uploads, UploadsDep
+from app.extensions.uploads.receiving import (
+    UPLOAD_FORM,
+    UPLOAD_RESPONSES,
+    Batch,
+    FileResult,
+    Uploads,
+    UploadsDep,
+)
 from app.extensions.uploads.routes import routes
 from app.extensions.uploads.storage import Directory, Record
 
 if TYPE_CHECKING:
     from app.extensions.uploads.bucket import Bucket
 
-__all__ = ["Batch", "FileResult", "Record", "Uploads", "UploadsDep", "UploadsSettings", "component", "routes"]
+__all__ = [
+    "UPLOAD_FORM",
+    "UPLOAD_RESPONSES",
+    "Batch",
+    "FileResult",
+    "Record",
+    "Uploads",
+    "UploadsDep",
+    "UploadsSettings",
+    "component",
+    "routes",
+]
 
 
 def component(settings: Settings) -> Component:

@@ -225,7 +225,8 @@ class Inspector:
             raise FileTypeRefused("the content is of two types at once")
 
 
-def _known(types: tuple[str, ...]) -> tuple[str, ...]:
+def known(types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return these extensions, or raise a `ValueError` that names an unknown one."""
     if unknown := sorted(set(types) - set(KINDS)):
         raise ValueError(f"{', '.join(unknown)} is unknown: choose from {', '.join(KINDS)}")
     return types
@@ -235,7 +236,7 @@ class UploadsSettings(Group):
     """The accepted files, and their storage."""
 
     group: ClassVar[str] = "uploads"
-    types: Annotated[CommaSeparated, AfterValidator(_known)] = Field(
+    types: Annotated[CommaSeparated, AfterValidator(known)] = Field(
         ("pdf", "png", "jpg", "jpeg", "gif", "webp", "txt", "csv"),
         description="Accepted extensions. Also known: `mp4`, `zip`, `docx`, `xlsx`, `json`.",
     )
