@@ -79,9 +79,11 @@ def test_a_service_is_linted_typed_tested_and_its_migrations_compared(rendered: 
     run = steps(yaml.safe_load((root / WORKFLOW).read_text()), "run")
     assert set(run) == {"make check", "make test", "make migrate", "make check-migrations"}
     makefile = (root / "Makefile").read_text()
-    recipes = dict(re.findall(r"^([a-z-]+): .*\n((?:\t.*\n)+)", makefile, re.MULTILINE))
-    for needle in ("ruff format --check", "ruff check", "mypy", "lint-imports", "conflict markers"):
+    recipes = dict(re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)+)", makefile, re.MULTILINE))
+    for needle in ("ruff format --check", "ruff check", "mypy", "lint-imports"):
         assert needle in recipes["check"]
+    assert "\ncheck: settled " in makefile
+    assert "conflict markers" in recipes["settled"]
     assert "--cov" in recipes["test"]
     assert "fail_under = 90" in (root / "pyproject.toml").read_text()
     assert "alembic check" in recipes["check-migrations"]

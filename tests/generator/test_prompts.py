@@ -33,8 +33,7 @@ def terminal(arguments: list[str], folder: Path) -> Iterator["pexpect.spawn[str]
 
 
 def answer(child: "pexpect.spawn[str]", question: str, keys: str = ENTER) -> None:
-    """Wait for a question, which says how many there are, then type."""
-    child.expect_exact(f"{ASKED.index(question) + 1} of {len(ASKED)}:")
+    """Wait for a question, then type."""
     child.expect_exact(QUESTIONS[question]["help"])
     child.send(keys)
 

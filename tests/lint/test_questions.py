@@ -36,7 +36,10 @@ def test_an_option_is_always_asked_and_always_recorded(name: str) -> None:
     assert "when" not in question, "a hidden question takes --data, does not record it, and the next update reverts it"
     assert not question.get("secret"), "a secret answer is not recorded, and no secret is ever an answer"
     assert question["type"] in {"str", "bool"}
-    assert re.fullmatch(r"[A-Z][^\n]{1,60}(?<!\.)", question["help"]), "help is what a person reads at the prompt"
+    place = f"{ASKED.index(name) + 1} of {len(ASKED)}: "
+    assert re.fullmatch(place + r"[A-Z][^\n]{1,60}(?<!\.)", question["help"]), (
+        "a prompt says where one is, and what to answer"
+    )
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -141,13 +141,13 @@ def test_what_an_option_no_longer_ships_is_gone(service: Made) -> None:
     assert "asyncpg" not in (root / "pyproject.toml").read_text()
 
 
-def test_a_later_answer_about_the_sample_only_moves_the_record(service: Made, tmp_path: Path) -> None:
+def test_a_later_answer_about_the_sample_only_moves_the_record_and_its_target(service: Made, tmp_path: Path) -> None:
     root = service(NOW)
     kept = duplicate(root, tmp_path / "kept")
     for sample in (False, True):
         update(root, VcsRef.CURRENT, sample=sample)
         assert recorded(root)["sample"] is sample
-        assert different(files(root), files(kept)) == ([] if sample else [".copier-answers.yml"])
+        assert different(files(root), files(kept)) == ([] if sample else [".copier-answers.yml", "Makefile"])
         commit(root)
 
 

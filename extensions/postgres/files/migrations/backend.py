@@ -96,7 +96,7 @@ def render_type(kind: TypeEngine[Any], imports: set[str]) -> str | Literal[False
 
 def statements(connection: Connection, dropped: Iterable[TypeEngine[Any]]) -> Statements:
     """Return what a revision runs for enums: a type is created once, and dropped after its last use."""
-    public, preparer = connection.dialect.default_schema_name, PGIdentifierPreparer(connection.dialect)
+    public = connection.dialect.default_schema_name
     types = [
         ENUM(*one["labels"], name=one["name"], schema=None if one["schema"] == public else one["schema"])
         for one in PGInspector(connection).get_enums(schema="*")
@@ -105,7 +105,7 @@ def statements(connection: Connection, dropped: Iterable[TypeEngine[Any]]) -> St
     wanted = _enums(column.type for table in Base.metadata.tables.values() for column in table.columns)
     new = [wanted[key] for key in sorted(wanted.keys() - found.keys())]
     old = [found[key] for key in sorted(_enums(dropped).keys() & found.keys() - wanted.keys())]
-    names = preparer.format_type
+    names: Callable[[sa.Enum], str] = PGIdentifierPreparer(connection.dialect).format_type
     creates, drops = (
         [[text.format(names(kind), ", ".join(map(_quoted, kind.enums))) for kind in kinds] for kinds in (new, old)]
         for text in ("CREATE TYPE {} AS ENUM ({})", "DROP TYPE {}")
