@@ -158,4 +158,4 @@ def test_every_code_is_listed_with_its_status_and_its_meaning(service: Path, pyt
 def test_only_what_is_ticked_is_documented(rendered: Render) -> None:
     page = (rendered(extensions=[]) / "docs" / "configuration.md").read_text()
     groups = {row[0].strip("`").split("__")[0] for row in entries(page)}
-    assert groups == {"SERVICE", "SERVER", "HTTP", "LOG", "HEALTH", "LIFECYCLE", "DATABASE"}
+    assert groups == {"SERVICE", "SERVER", "WEBSOCKETS", "HTTP", "LOG", "HEALTH", "LIFECYCLE", "DATABASE"}

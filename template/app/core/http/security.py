@@ -74,7 +74,7 @@ class HttpSettings(Group):
     receive_timeout: float = Field(10.0, gt=0, description="Seconds for a body to arrive.")
     stream_timeout: float = Field(300.0, gt=0, description="Seconds in which a stream may send nothing.")
     background_timeout: float = Field(
-        300.0, gt=0, description="Seconds for the background tasks of a request, and for a WebSocket that is closed."
+        300.0, gt=0, description="Seconds for background tasks, and for a WebSocket that is closed."
     )
     stall_timeout: float = Field(30.0, gt=0, description="Seconds that a client may read nothing of its response.")
     cors_origins: Annotated[CommaSeparated, each(_origin)] = Field(

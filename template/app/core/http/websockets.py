@@ -30,15 +30,9 @@ class WebSocketSettings(Group):
     """The limits of WebSockets."""
 
     group: ClassVar[str] = "websockets"
-    connections: int = Field(
-        2000, ge=0, description="Open WebSockets of a process; a further one is answered with 503."
-    )
-    message_limit: int = Field(
-        1_048_576, ge=1, description="The largest message in bytes; a larger one closes with 1009."
-    )
-    ping_interval: float = Field(
-        20.0, gt=0, description="Seconds between two pings, and for the answer to one; without it 1011 closes."
-    )
+    connections: int = Field(2000, ge=0, description="Open WebSockets of a process; a further one is a 503.")
+    message_limit: int = Field(1_048_576, ge=1, description="The largest message in bytes; else 1009.")
+    ping_interval: float = Field(20.0, gt=0, description="Seconds between pings, and for each answer; else 1011.")
 
 
 class WebSockets:
