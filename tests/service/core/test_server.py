@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -268,3 +269,22 @@ async def test_a_stop_answers_what_is_under_way_and_waits_for_no_idle_connection
     assert await idle.read() == b""
     for one in (writer, idle_writer):
         one.close()
+
+
+async def test_two_limits_in_one_turn_of_the_loop_are_one_line(
+    connect: Open, server: uvicorn.Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await connect()
+    writer.write(SLOW)
+    while not STARTED:
+        await asyncio.sleep(0)
+    (connection,) = server.server_state.connections
+    connection.pause_writing()
+    writer.write(SLOW * (MOST_WAITING + 1))
+    time.sleep(0.6)  # noqa: ASYNC251  # the requests too many arrive in the turn in which the time to read is over
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 8) == b""
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"cut a connection whose client sent more than {MOST_WAITING} requests ahead of their answers"
+    ]
+    writer.close()

@@ -202,12 +202,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stalled = self.loop.call_later(seconds, self._cut, f"took nothing for {seconds} seconds")
 
     def _cut(self, reason: str) -> None:
-        if not self._refused:  # one line is enough
+        if not self._refused:  # one line is enough, though two limits may be reached in one turn of the loop
+            self._refused = True
             logger.warning("cut a connection whose client %s", reason, extra=self._named)
         self.transport.abort()  # close() would wait for the client to take the rest
 
     def _refuse(self, error: ServiceError) -> None:
         """Take no more of this connection, and answer where that is possible."""
+        if self._refused:
+            return
         self._refused = True
         self._late = _cancelled(self._late)
         running, last = self._running, self.cycle
