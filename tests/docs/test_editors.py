@@ -65,3 +65,14 @@ def test_the_editors_rules_are_those_of_the_formatter(root: Path) -> None:
         text = path.read_bytes()
         assert b"\r" not in text, path
         assert not text or text.endswith(b"\n"), path
+
+
+def test_the_dev_container_runs_the_commands_of_the_readme(rendered: Render) -> None:
+    root = rendered(preset="minimal", delivery=["devcontainer"], python_version="3.12")
+    container = json.loads((root / ".devcontainer/devcontainer.json").read_text())
+    readme = (root / "README.md").read_text()
+    assert f"\n{container['postCreateCommand']} " in readme
+    assert all(f"http://127.0.0.1:{port}" in readme for port in container["forwardPorts"])
+    assert container["image"].endswith(":3.12-bookworm")
+    recommended = json.loads((root / ".vscode/extensions.json").read_text())["recommendations"]
+    assert container["customizations"]["vscode"]["extensions"] == recommended
