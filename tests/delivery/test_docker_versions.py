@@ -23,6 +23,7 @@ def root(rendered: Render, tmp_path: Path) -> Path:
     """A service that is committed, on a machine that has its secrets."""
     root = copied(rendered, tmp_path, delivery=["docker", "backups"])
     production(root, "secrets")
+    (root / "secrets/BACKUPS__KEY").write_text("\n")  # not encrypted
     (root / "uv.lock").touch()
     git(root, "init", "--quiet", "--initial-branch=main")
     git(root, "add", "--all")

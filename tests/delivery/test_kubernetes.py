@@ -115,7 +115,9 @@ def test_every_file_is_part_of_an_overlay_and_well_formed(service: Path) -> None
 def test_every_setting_is_one_of_the_service(service: Path, found: list[Object], tmp_path: Path) -> None:
     environment = given(service, found, mounted(service, tmp_path / "secrets"))
     assert environment["SERVER__TRUSTED_PROXIES"] == "gateway.example.com"
-    done = load(service, environment | {"SERVER__TRUSTED_PROXIES": "10.0.0.0/8"})  # as `make overlay gateway=` writes it
+    done = load(
+        service, environment | {"SERVER__TRUSTED_PROXIES": "10.0.0.0/8"}
+    )  # as `make overlay gateway=` writes it
     assert done.returncode == 0, done.stdout + done.stderr
     groups = json.loads(done.stdout)
     for variable in [each for each in environment if "__" in each.strip("_")]:

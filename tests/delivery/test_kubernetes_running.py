@@ -27,6 +27,7 @@ def test_the_probes_are_served_and_a_stop_drains(rendered: Render, tmp_path: Pat
     (tmp_path / "run" / "secrets").rmdir()
     metrics = free_port()
     given = {key: value.replace("/data/", f"{tmp_path}/data/") for key, value in settings(found, container).items()}
+    given |= {"SERVER__TRUSTED_PROXIES": "10.0.0.0/8"}  # as `make overlay gateway=` writes it
     given |= {"PROMETHEUS__PORT": str(metrics), "SECRETS_DIR": str(mounted(root, tmp_path / "run" / "secrets"))}
     service = Rendered(root, interpreter(DEFAULT), database=given["DATABASE__URL"])
     migrated = service.run(*pod["initContainers"][0]["command"], settings=given)

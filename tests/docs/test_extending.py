@@ -56,4 +56,4 @@ def test_a_conflict_marker_and_a_secret_cannot_be_committed(service: Path, shell
         assert done.returncode == 1
         assert "Failed" in done.stderr
     (service / "notes.txt").write_text("<<<<<<< ours\n")
-    assert "settle the lines above" in shell("make check", service, status=2)
+    assert "settle them in notes.txt" in shell("make check", service, status=2)
