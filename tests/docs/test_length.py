@@ -19,8 +19,9 @@ def words(path: Path) -> int:
     return len(path.read_text().split())
 
 
-def test_a_production_service_has_few_words_of_documentation(rendered: Render) -> None:
-    root = rendered(preset="production", database="postgres")
+@pytest.mark.parametrize("database", CHOICES["database"])
+def test_a_production_service_has_few_words_of_documentation(database: str, rendered: Render) -> None:
+    root = rendered(preset="production", database=database)
     counted = {path.relative_to(root).as_posix(): words(path) for path in root.rglob("*.md")}
     assert sum(counted.values()) <= MOST_WORDS, sorted(counted.items(), key=lambda item: -item[1])
 
