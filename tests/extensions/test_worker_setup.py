@@ -50,8 +50,8 @@ def test_the_guides_jobs_run_in_the_slice_of_the_page_about_extending(rendered: 
     assert service.run("alembic", "revision", "--autogenerate", "-m", "add notes").returncode == 0
     (service.root / "tests/features/test_jobs.py").write_text(TEST)
     for command in (
-        ["ruff", "check", "--fix"],
         ["ruff", "format"],
+        ["ruff", "check", "--fix"],
         ["mypy", "app/features", "tests/features"],
         ["pytest", "-q", "tests/features"],
     ):
