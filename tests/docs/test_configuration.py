@@ -97,6 +97,8 @@ WITHOUT_A_SENTENCE = {
     "database_busy",
     "url_missing",
     "token_invalid",
+    "not_ready",
+    "url_refused",
 }
 """Codes whose name, or another section of the pages, says what their sentence would."""
 CODES = """
