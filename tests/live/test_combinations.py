@@ -134,6 +134,7 @@ def test_what_a_service_imports_it_depends_on(answers: dict[str, Any], rendered:
         "pydantic-core": "pydantic",
         "psycopg-pool": "psycopg",
         "python-dotenv": "pydantic-settings",
+        "websockets": "uvicorn",
     }  # they are a part of the one that brings them
     for entry in done.stdout.split():
         name, _, found = entry.partition("=")  # several share a namespace such as `opentelemetry`

@@ -245,7 +245,11 @@ def test_production_has_no_docs_unless_asked(service: Service) -> None:
 
 
 def test_405_names_every_method_of_the_path(service: Service) -> None:
-    allowed = {"/api/v1/orders": "GET, POST", "/api/v1/orders/1": "DELETE, GET, PUT", "/health/live": "GET"}
+    allowed = {
+        "/api/v1/orders": "GET, HEAD, POST",
+        "/api/v1/orders/1": "DELETE, GET, HEAD, PUT",
+        "/health/live": "GET, HEAD",
+    }
     for path, methods in allowed.items():
         answer = service.http.patch(path)
         assert (answer.status_code, answer.headers["allow"]) == (405, methods)
