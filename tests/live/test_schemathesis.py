@@ -15,6 +15,7 @@ CHECKS = """
 enabled = true
 positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "428"]
 negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "412", "413", "415", "422", "428"]
+missing_required_header.expected-statuses = ["428"]
 
 # PUT /orders/feed is PUT /orders/{order_id} with an id that is none.
 [[operations]]
