@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.__main__ import refuse
 from app.core.errors import ConfigurationInvalid
 from app.core.observability.redaction import HIDDEN, LONGEST_PATH, loggable_path, redact, scrub, secret_name
+from app.main import refuse
 
 LONG = (
     "input_value=",
