@@ -147,8 +147,8 @@ def test_the_presets_enable_what_is_said() -> None:
     assert minimal == ["`minimal`", "nothing"]
     assert not enabled["minimal"]
     assert standard == [f"`standard`{DEFAULT}", ", ".join(f"`{name}`" for name in enabled["standard"])]
-    assert production[1].startswith("all but `log_files`; ")
-    assert set(lists) - set(enabled["production"]) == {"log_files"}
+    assert production[1].startswith("all but `log_files` and `devcontainer`; ")
+    assert set(lists) - set(enabled["production"]) == {"log_files", "devcontainer"}
 
 
 def test_every_claim_names_a_test_that_exists() -> None:

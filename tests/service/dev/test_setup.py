@@ -145,6 +145,7 @@ def test_the_command_stops_with_the_process_that_asked_for_it(folder: Path) -> N
 
 def started(folder: Path, *options: str) -> "subprocess.Popen[str]":
     """Run a command that sleeps, and wait until it does."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored below `nohup`, and children inherit that
     command = [sys.executable, "-m", "dev", "run", *options, sys.executable, "-c", SLEEPS]
     given = {"DATABASE__URL": "proto://given", "REDIS__URL": "proto://given", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, **given}, stdout=subprocess.PIPE, text=True)

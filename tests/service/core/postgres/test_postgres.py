@@ -63,6 +63,8 @@ THEIR_VALUES = {
 @router.get("/run/{name}")
 async def run(name: str, database: DatabaseDep) -> str:
     """Runs a statement."""
+    statement: str
+    values: dict[str, object]
     statement, values = {**OUR_MISTAKES, **THEIR_VALUES}[name]
     async with database.read() as connection:
         return str(await connection.scalar(text(statement), values))
