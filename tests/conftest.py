@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored, too
     if config.option.basetemp is None:
         config.option.basetemp = Path(tempfile.mkdtemp(prefix="groundwork-tests-")) / "tests"
         config.stash[OURS] = config.option.basetemp.parent
