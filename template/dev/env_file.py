@@ -65,7 +65,8 @@ def _review() -> int:
     """Name what `.env` has for no enabled option, and what the service refuses. Returns the exit status."""
     # Not at the top: `make dev` reads `.env` before each start, and the service takes a second to import.
     from app.core.errors import ConfigurationInvalid
-    from app.main import SETTINGS, load_settings
+    from app.core.settings import load
+    from app.main import SETTINGS
 
     written = _set_in(TARGET)
     groups = {group.group.upper() for group in SETTINGS}
@@ -73,7 +74,7 @@ def _review() -> int:
     if stale:
         sys.stdout.write(f".env: no enabled option reads {', '.join(stale)}: delete what you need no more\n")
     try:
-        load_settings()
+        load(SETTINGS)  # `load_settings` would start the servers
     except ConfigurationInvalid as error:
         names = {name.upper() for name in {*written} - {*stale}}
         refused = [line for line in error.mistakes if line.partition(":")[0].upper() in names]

@@ -85,20 +85,10 @@ WITHOUT_A_SENTENCE = {
     "request_in_progress",
     "idempotency_key_reused",
     "unit_unknown",
-    "unit_incompatible",
     "api_key_insufficient",
     "scope_insufficient",
     "service_unavailable",
-    "internal_error",
-    "circuit_open",
-    "files_refused",
-    "file_name_refused",
     "calls_exhausted",
-    "database_busy",
-    "url_missing",
-    "token_invalid",
-    "not_ready",
-    "url_refused",
 }
 """Codes whose name, or another section of the pages, says what their sentence would."""
 CODES = """

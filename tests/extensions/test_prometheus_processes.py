@@ -65,7 +65,8 @@ def test_a_scraper_with_the_token_is_answered_on_a_port_of_its_own(service: Rend
     with scraping(folder / "prometheus.yaml", tmp_path / "server", port=port) as server:
         server.until('up{job="my-service"}')
     assert process.stop() == -signal.SIGTERM
-    assert not process.troubles()
+    (refused,) = process.troubles()
+    assert (refused["logger"], refused["path"], refused["status"]) == ("access", "/metrics", 404)
 
 
 def test_a_port_for_metrics_that_is_in_use_stops_the_start_with_one_line(service: Rendered) -> None:

@@ -106,29 +106,12 @@ async def test_a_storage_that_refuses_is_as_good_as_none(server: Server) -> None
     await shared.client.close()
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "redis://:pa55@h/0?foo=bar",
-        "redis://:pa55@h/0?ssl_cert_reqs=none",
-        "rediss://:pa55@h/0?ssl_cert_reqs=maybe",
-        "redis://:pa55@h/first",
-        "redis://:pa55@h/0?db=x",
-        "rediss://h?ssl_ca_certs=/no",
-        "redis://h?decode_responses=1",
-    ],
-)
-def test_a_url_that_the_client_does_not_take_is_refused(url: str, configured: Callable[..., Settings]) -> None:
+def test_a_url_that_the_client_does_not_take_is_refused(configured: Callable[..., Settings]) -> None:
     with pytest.raises(ConfigurationInvalid) as caught:
-        configured(rate_limit={"storage_url": url})
+        configured(rate_limit={"storage_url": "redis://:pa55@h/0?foo=bar"})
     (line,) = caught.value.mistakes
-    assert line.startswith("RATE_LIMIT__STORAGE_URL: ")
+    assert line.startswith("RATE_LIMIT__STORAGE_URL: has the parameter foo")
     assert "pa55" not in line
-
-
-@pytest.mark.parametrize("url", ["rediss://u:p%40ss@h:6380/1?ssl_cert_reqs=none", "redis://h?db=3&protocol=2"])
-def test_a_url_with_parameters_is_taken(url: str) -> None:
-    assert RateLimitSettings(storage_url=url).storage_url == url
 
 
 def test_an_exempt_path_that_matches_nothing_is_refused(configured: Callable[..., Settings]) -> None:
