@@ -46,6 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if grouped := getattr(item, "_nodeid", None):
             item._id = NodeId.parse(grouped)
+    items.sort(key=lambda item: item.path.name != "test_in_depth.py")  # its longest test would run alone at the end
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -157,7 +157,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         problem.details = said
     if known is ServiceError:  # a status without a class of its own
         code = "_".join(re.findall("[a-z]+", phrase.lower()))
-        problem.message = phrase
+        problem.message = phrase if structured else problem.message
         vars(problem).update(status=error.status_code, title=phrase.capitalize(), code=code)
     return response(problem, request.url.path)
 

@@ -41,7 +41,9 @@ async def write_slowly(seconds: float, database: DatabaseDep, timeout: float | N
         return str(await session.scalar(text("SHOW statement_timeout")))
 
 
-OUR_MISTAKES = {
+Statements = dict[str, tuple[str, dict[str, object]]]
+
+OUR_MISTAKES: Statements = {
     "division by zero": ("SELECT 1 / 0", {}),
     "unknown label of an enum": ("SELECT CAST('new' AS test_kind)", {}),
     "a text that is cast": ("SELECT CAST(CAST(:value AS text) AS integer)", {"value": "seven"}),
@@ -49,7 +51,7 @@ OUR_MISTAKES = {
     "no such column": ("SELECT nothing FROM alembic_version", {}),
     "a wrong argument": ("SELECT ln(-1)", {}),
 }
-THEIR_VALUES = {
+THEIR_VALUES: Statements = {
     "a NUL byte": ("SELECT CAST(:value AS text)", {"value": "a\0b"}),
     "too large for the driver": ("SELECT CAST(:value AS integer)", {"value": 2**40}),
     "too large for the server": ("SELECT CAST(CAST(:value AS bigint) AS integer)", {"value": 2**40}),
@@ -63,8 +65,6 @@ THEIR_VALUES = {
 @router.get("/run/{name}")
 async def run(name: str, database: DatabaseDep) -> str:
     """Runs a statement."""
-    statement: str
-    values: dict[str, object]
     statement, values = {**OUR_MISTAKES, **THEIR_VALUES}[name]
     async with database.read() as connection:
         return str(await connection.scalar(text(statement), values))
