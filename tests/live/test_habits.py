@@ -25,7 +25,7 @@ COMMANDS = {
     "debugger": "python -X frozen_modules=off -m trace --count --missing --coverdir {folder} "
     "--ignore-dir {prefix} --module uvicorn app.asgi:app --port {port}",
 }
-GATE = {("postgres", "fastapi dev"), ("postgres", "uvicorn main"), ("sqlite", "uvicorn"), ("sqlite", "fastapi run")}
+GATE = {("postgres", "fastapi dev"), ("sqlite", "uvicorn")}
 CASES = [
     pytest.param(database, name, marks=[] if (database, name) in GATE else [pytest.mark.full])
     for database in CHOICES["database"]
