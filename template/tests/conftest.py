@@ -1,10 +1,11 @@
 """The shipped service with a database of its own: `client` for most tests, `start` for one with other settings."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
@@ -12,10 +13,15 @@ from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.component import Component
 from app.core.http.application import Service
+from app.core.http.security import HttpSettings
+from app.core.http.websockets import WebSocketSettings
+from app.core.server.protocol import BoundedProtocol
+from app.core.server.websockets import BoundedWebSocket
 from app.core.settings import Settings, load
 from app.main import SETTINGS, create_app, default_components
 from tests.database import databases
@@ -24,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 pytest_plugins = [f"tests.options.{found.name}" for found in iter_modules([str(ROOT / "tests" / "options")])]
 Serve = Callable[..., Awaitable[ASGIApp]]
 Start = Callable[..., Awaitable[httpx2.AsyncClient]]
+Listen = Callable[..., Awaitable[str]]
 NewDatabase = Callable[[], AbstractContextManager[str]]
 
 
@@ -115,6 +122,23 @@ async def start(serve: Serve) -> AsyncIterator[Start]:
 
 
 @pytest.fixture
+async def listen(serve: Serve, configured: Callable[..., Settings]) -> AsyncIterator[Listen]:
+    """Opens the service on a port, and returns the address of its WebSockets: `await listen(extra=[component])`."""
+    async with AsyncExitStack() as stack:
+
+        async def open_port(*, extra: Sequence[Component] = (), **groups: Mapping[str, Any]) -> str:
+            settings = configured(**groups)
+            app = await serve(extra=extra, **groups)
+            listening = listening_on_a_port(
+                app, http=settings.of(HttpSettings), websockets=settings.of(WebSocketSettings)
+            )
+            _, url = await stack.enter_async_context(listening)
+            return url
+
+        yield open_port
+
+
+@pytest.fixture
 async def client(start: Start) -> httpx2.AsyncClient:
     """A client of the shipped service."""
     return await start()
@@ -138,6 +162,36 @@ class Opened:
 
     async def __aexit__(self, *error: object) -> None:
         await self.lifespan.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def listening_on_a_port(
+    app: ASGIApp, *, http: HttpSettings | None = None, websockets: WebSocketSettings | None = None
+) -> AsyncIterator[tuple[uvicorn.Server, str]]:
+    """Serve an application in this process, and yield the server and the address of its WebSockets."""
+    config = uvicorn.Config(
+        app,
+        port=0,
+        http=BoundedProtocol,
+        ws=BoundedWebSocket,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    server.lifespan.state.update({"http": http or HttpSettings(), "websockets": websockets or WebSocketSettings()})
+    await server.startup()
+    host, port = server.servers[0].sockets[0].getsockname()
+    try:
+        yield server, f"ws://{host}:{port}"
+    finally:
+        for opened in server.servers:
+            opened.close()
+        if server.server_state.tasks:
+            await asyncio.wait({*server.server_state.tasks}, timeout=5)
 
 
 def environment(url: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from tests.extensions import valkey
 from tests.live import postgres
@@ -60,7 +61,8 @@ class WorkerService:
         self.directory = directory
         self.notes = directory / "notes"
         self.notes.touch()
-        self.settings = {"CHORES_FILE": str(self.notes), "WORKER__HEARTBEAT": "2"}
+        # A queue of its own: a job that another test has left would be done in this one.
+        self.settings = {"CHORES_FILE": str(self.notes), "WORKER__HEARTBEAT": "2", "WORKER__QUEUE": uuid4().hex}
         if isinstance(server, valkey.Server):
             self.settings["WORKER__URL"] = server.url
         self.service: Service = run(rendered, **self.settings)

@@ -61,13 +61,13 @@ def test_each_snippet_of_the_page_about_tests_runs_and_each_fixture_is_there(ren
     page = (service.root / "docs" / "testing.md").read_text()
     names = {path.stem for path in (service.root / "tests" / "options").glob("*.py")}
     assert names <= set(enabled)
-    folder = service.root / "tests" / "features"
     snippets = [block.content for block in blocks(page) if block.language == "python"]
-    for number, snippet in enumerate(snippets):
-        (folder / f"test_snippet_{number}.py").write_text(snippet)
+    written = [f"tests/features/test_snippet_{number}.py" for number in range(len(snippets))]
+    for path, snippet in zip(written, snippets, strict=True):
+        (service.root / path).write_text(snippet)
     succeed(service, "ruff", "check", "--fix", "tests")
     succeed(service, "mypy", "tests/features")
-    ran = succeed(service, "pytest", "-q", *(f"tests/features/test_snippet_{number}.py" for number in range(3)))
+    ran = succeed(service, "pytest", "-q", *written)
     assert f"{len(snippets)} passed" in ran
     listed = succeed(service, "pytest", "--fixtures", "tests")
     shipped = set(re.findall(r"^(\w+)(?: \[.*?\])? -- tests/(?:options/|conftest)", listed, re.MULTILINE))

@@ -14,8 +14,8 @@ from websockets.exceptions import InvalidStatus
 
 from app.core.component import Component
 from app.core.telemetry import SecurityEvent
-from app.extensions.jwt import CurrentUser, require_scope, require_scopes
-from tests.conftest import Serve, Start
+from app.extensions.jwt import CurrentUser, authenticate_first_message, guard, require_scope, require_scopes
+from tests.conftest import Listen, Serve, Start
 from tests.core.sockets import serving
 from tests.extensions.jwt.conftest import Trusting, whoami
 from tests.extensions.jwt.issuer import AUDIENCE, Issuer, private, unsigned
@@ -228,3 +228,52 @@ async def test_a_websocket_is_guarded_like_a_route(issuer: Issuer, serve: Serve)
                     pass
             assert raised.value.response.status_code == status
             assert raised.value.response.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "reason", "event"),
+    [
+        ("", 1008, "token_missing", "no token"),
+        (b"bytes", 1008, "token_missing", "no token"),
+        ("wrong", 1008, "token_invalid", "Error"),
+        ("reads", 1008, "scope_insufficient", "lacks things:write"),
+        (None, 1008, "token_missing", "no token"),
+    ],
+)
+async def test_a_websocket_may_send_its_token_first(
+    issuer: Issuer,
+    listen: Listen,
+    told: list[SecurityEvent],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    sent: str | bytes | None,
+    code: int,
+    reason: str,
+    event: str,
+) -> None:
+    router = APIRouter()
+
+    @router.websocket("/live")
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+        user = await authenticate_first_message(websocket, "things:write")
+        await websocket.send_text(user.subject)
+
+    url = await listen(
+        jwt={"issuer": issuer.url, "audience": AUDIENCE}, extra=[Component(name="live", routers=[router])]
+    )
+    async with connect(f"{url}/live") as socket:
+        await socket.send(issuer.token(scope="things:write"))
+        assert await socket.recv() == "ada"
+    assert not told
+
+    monkeypatch.setattr(guard, "PATIENCE", 0.2)
+    async with connect(f"{url}/live") as socket:
+        if sent is not None:
+            await socket.send(issuer.token(scope="things:read") if sent == "reads" else sent)
+        await socket.wait_closed()
+    assert (socket.close_code, socket.close_reason) == (code, reason)
+    assert [each.reason for each in told] == [event]
+    async with connect(f"{url}/live"):
+        pass  # leaves without a word
+    assert "unexpected error" not in caplog.text

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from app.extensions.redis import Cache, cached, key_for
 from app.extensions.redis.decorator import running
+from tests.conftest import Start
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +58,16 @@ def test_a_key_names_arguments_and_a_function_says_what_it_returns() -> None:
         @cached(ttl=60, key="a:{x}")
         async def other(x: int):  # type: ignore[no-untyped-def]  # that is the point
             return x
+
+
+async def test_a_service_that_is_opened_with_the_fixture_caches(start: Start, redis_settings: dict[str, str]) -> None:
+    calls: list[int] = []
+
+    @cached(ttl=60, key="double:{number}")
+    async def double(number: int) -> int:
+        calls.append(number)
+        return 2 * number
+
+    await start(redis=redis_settings)
+    assert [await double(2), await double(2)] == [4, 4]
+    assert calls == [2]

@@ -72,6 +72,37 @@ async def test_after_its_last_try_it_is_kept_until_somebody_tries_it_again(
     assert finished[1].outcome == "complete"
 
 
+async def test_somebody_who_tries_it_again_waits_for_no_delay(
+    jobs: Jobs, work: Work, finished: list[JobFinished]
+) -> None:
+    @job(tries=1, delay=600)
+    async def fail_once(_: State) -> None:
+        EVENTS.append("tried")
+        if EVENTS.count("tried") == 1:
+            raise RuntimeError
+
+    assert jobs.queue
+    await jobs.enqueue(fail_once.later())
+    async with work():
+        await until(lambda: len(finished) == 1)
+        await try_again(jobs.queue)
+        await until(lambda: len(finished) == 2)
+    assert [event.outcome for event in finished] == ["failed", "complete"]
+
+
+async def test_by_default_the_tries_of_a_job_outlast_an_outage_of_minutes(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saq.utils.random", lambda: 0.5)  # the mean of the jitter
+    assert jobs.queue
+    waiting = jobs.queue.waiting(take, take.later(0), key=None, scheduled=0, meta={})
+    delays = []
+    for attempt in range(1, waiting.retries):
+        waiting.attempts = attempt
+        delays.append(waiting.next_retry_delay())
+    assert delays == [15, 30, 60, 120]
+
+
 async def test_a_try_that_takes_too_long_is_given_up(
     jobs: Jobs, work: Work, finished: list[JobFinished], failed: list[JobFailed]
 ) -> None:
@@ -110,12 +141,13 @@ async def test_what_does_not_end_in_time_is_begun_anew_and_that_was_no_try(
     jobs: Jobs, work: Work, finished: list[JobFinished]
 ) -> None:
     await jobs.enqueue(take.later(3))
-    for _ in range(2):
-        async with work(shutdown_timeout=0):
-            begun = EVENTS.count("begun")
-            await until(lambda begun=begun: EVENTS.count("begun") > begun)
-    async with work():
-        await until(lambda: bool(finished))
+    async with asyncio.timeout(15):  # without the delay of a try
+        for _ in range(2):
+            async with work(shutdown_timeout=0):
+                begun = EVENTS.count("begun")
+                await until(lambda begun=begun: EVENTS.count("begun") > begun)
+        async with work():
+            await until(lambda: bool(finished))
     (event,) = finished
     assert (event.outcome, event.attempts) == ("complete", 1)
     assert event.duration > 3

@@ -21,7 +21,7 @@ from app.core.database import DatabaseDep
 from app.core.errors import PROBLEM, NotFound, PermissionDenied, ServiceUnavailable
 from app.core.telemetry import listening
 from app.core.versioning import versioned
-from tests.conftest import Serve
+from tests.conftest import Listen, Serve
 from tests.core.conftest import Lines
 from tests.core.sockets import serving
 
@@ -129,6 +129,16 @@ async def test_a_route_echoes_with_its_ids_and_leaves_one_record(serve: Serve, l
     assert (record["received"], record["sent"]) == (9, 9)
     assert (record["correlation_id"], record["client"]) == ("of-the-caller", "127.0.0.1")
     assert 0 < record["duration"] < 5
+
+
+async def test_the_fixture_listens_with_the_settings_of_the_test(listen: Listen) -> None:
+    url = await listen(extra=[COMPONENT], websockets={"message_limit": 3})
+    async with connect(f"{url}{PATH}/echo") as socket:
+        await socket.send("one")
+        assert await socket.recv() == "one"
+        await socket.send("four")
+        await socket.wait_closed()
+    assert socket.close_code == 1009
 
 
 @pytest.mark.parametrize(

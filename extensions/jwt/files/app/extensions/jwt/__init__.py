@@ -6,10 +6,25 @@ from contextlib import asynccontextmanager
 
 from app.core.component import Component, State
 from app.core.settings import Settings
-from app.extensions.jwt.guard import CurrentUser, require_scope, require_scopes
+from app.extensions.jwt.guard import (
+    CurrentUser,
+    authenticate,
+    authenticate_first_message,
+    require_scope,
+    require_scopes,
+)
 from app.extensions.jwt.settings import JwtSettings, User
 
-__all__ = ["CurrentUser", "JwtSettings", "User", "component", "require_scope", "require_scopes"]
+__all__ = [
+    "CurrentUser",
+    "JwtSettings",
+    "User",
+    "authenticate",
+    "authenticate_first_message",
+    "component",
+    "require_scope",
+    "require_scopes",
+]
 
 logger = logging.getLogger(__name__)
 

@@ -183,9 +183,16 @@ class Job(Generic[P]):
 
 
 def job(
-    *, tries: int = 5, timeout: float = 60.0, delay: float = 1.0, longest_delay: float = 600.0, every: str | None = None
+    *,
+    tries: int = 5,
+    timeout: float = 60.0,
+    delay: float = 30.0,
+    longest_delay: float = 600.0,
+    every: str | None = None,
 ) -> Callable[[Function[P]], Job[P]]:
     """Declare a job: an async function of the open service's state (`state["database"]`) and of its own arguments.
+
+    By default its tries take about four minutes.
 
     Args:
         tries: the most tries; one that ends with its worker counts too.

@@ -86,10 +86,12 @@ class Worker(saq.Worker[Context]):
     def _function(self, job: Job[Any]) -> Callable[..., Awaitable[None]]:
         async def run(ctx: Context, /, **arguments: Any) -> None:
             mine = ctx["job"]
+            mine.retry_delay = job.delay
             try:
                 await self._try(job, mine, arguments)
             except asyncio.CancelledError:
                 mine.attempts -= 1  # the worker stops: this does not count as a try
+                mine.retry_delay = 0
                 logger.warning("job %s was interrupted, and is queued again", job.name)
                 raise
             except Exception as error:
@@ -156,6 +158,6 @@ async def try_again(queue: Queue) -> None:
     await queue.connect()
     failed = [job async for job in queue.iter_jobs([Status.FAILED, Status.ABORTED])]
     for job in failed:
-        job.attempts = 0
+        job.attempts, job.retry_delay = 0, 0
         await queue.retry(job, error=job.error)
     logger.info("%d failed jobs are tried again", len(failed))
