@@ -19,7 +19,7 @@ from app.core import telemetry
 from app.core.component import Component
 from app.core.database import DatabaseDep
 from app.core.errors import PROBLEM, NotFound, PermissionDenied, ServiceUnavailable
-from app.core.telemetry import listening
+from app.core.telemetry import SecurityEvent, listening
 from app.core.versioning import versioned
 from tests.conftest import Listen, Serve
 from tests.core.conftest import Lines
@@ -193,8 +193,11 @@ async def test_only_known_origins_and_hosts_may_connect(serve: Serve) -> None:
             async with connect(address, origin=origin):  # type: ignore[arg-type]  # a NewType of str
                 pass
         for wrong in ("https://evil.example", "null", here.replace("http", "ftp"), f"{here}.evil.example"):
-            status, _ = await refused(address, origin=wrong)
+            events: list[SecurityEvent] = []
+            with listening(SecurityEvent, events.append):
+                status, _ = await refused(address, origin=wrong)
             assert status == 403, wrong
+            assert events == [SecurityEvent("permission_denied", reason=f"the origin {wrong}")]
         port = int(url.rpartition(":")[2])
         status, _ = await refused(address.replace("127.0.0.1", "other.example"), host="127.0.0.1", port=port)
         assert status == 400

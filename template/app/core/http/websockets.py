@@ -97,6 +97,7 @@ class WebSockets:
             raise BadRequest("the Host header names no host of this service")
         origin = given.get(b"origin", b"").decode("latin-1")
         if origin and not self._is_allowed(origin, host.decode("latin-1")):
+            telemetry.emit(telemetry.SecurityEvent("permission_denied", reason=f"the origin {origin[:200]}"))
             raise PermissionDenied("this origin may not open a WebSocket here")
         if self.open > self.settings.connections:
             raise ServiceUnavailable("too many WebSockets are open")
