@@ -166,7 +166,7 @@ class Opened:
 
 @asynccontextmanager
 async def listening_on_a_port(
-    app: ASGIApp, *, http: HttpSettings | None = None, websockets: WebSocketSettings | None = None
+    app: Any, *, http: HttpSettings | None = None, websockets: WebSocketSettings | None = None
 ) -> AsyncIterator[tuple[uvicorn.Server, str]]:
     """Serve an application in this process, and yield the server and the address of its WebSockets."""
     config = uvicorn.Config(

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,13 +22,18 @@ BOUND = 40.0
 ORDERS = "/api/v1/orders"
 Line = dict[str, Any]
 
+_FIRST = 10_000 + 2000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = cycle(range(_FIRST, _FIRST + 2000))
+"""The ports of this worker, below those that the system gives to clients."""
+
 
 def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a free port that no client and no other worker takes before the test does."""
+    while True:
+        port = next(PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            return port
 
 
 def order(reference: str, **more: Any) -> dict[str, Any]:
