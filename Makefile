@@ -21,10 +21,10 @@ check: $(UV) ## Lint and type-check the template, in seconds
 	$(UV) run pytest -q -n 2 tests/lint
 
 test: check ## Run everything that a change must pass, or some layers: make test LAYERS="service live" [ARGS="-k redis"]
-	$(UV) run pytest -n 5 --dist loadgroup -m "not full" --durations 20 $(if $(LAYERS),$(LAYERS:%=tests/%),--ignore=tests/lint) $(ARGS)
+	$(UV) run pytest -n 4 --dist loadgroup -m "not full" --durations 20 $(if $(LAYERS),$(LAYERS:%=tests/%),--ignore=tests/lint) $(ARGS)
 
 test-all: $(UV) ## Run the full matrix too
-	$(UV) run pytest -n 5 --dist loadgroup
+	$(UV) run pytest -n 4 --dist loadgroup
 
 bench: $(UV) ## Measure the cost of the core, and write benchmarks/results.md
 	$(UV) run python -m benchmarks
